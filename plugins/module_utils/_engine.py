@@ -1,0 +1,126 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One planned service -> the engine's configuration file and environment, for the installed engine version. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from ._errors import InferenceError
+from ._layout import Service
+from ._plan import PlannedService
+
+@dataclass(frozen=True)
+class Engine:
+    """An installed engine, as it described itself when it was installed.
+
+    ``flags`` are the long options of ``vllm serve`` without their dashes; ``directory`` is the root of its virtual
+    environment, e.g. ``/opt/vllm/0.32.0``.
+    """
+
+    version: str
+    distribution: str
+    accelerator: str
+    directory: str
+    flags: frozenset[str]
+
+    @property
+    def executable(self) -> str:
+        """Path of the console script that a unit starts."""
+        return f"{self.directory}/bin/vllm"
+
+
+def check_engine_args(service: Service, engine: Engine) -> None:
+    """Refuse a flag that the installed engine does not have.
+
+    Raises InferenceError naming the flag, the service and the nearest flags that exist.
+    """
+    for flag in service.engine_args:
+        if flag in engine.flags or (flag.startswith("no-") and flag[len("no-") :] in engine.flags):
+            continue
+        nearest = difflib.get_close_matches(flag, sorted(engine.flags), n=3, cutoff=0.5)
+        hint = f"nearest: {', '.join(nearest)}" if nearest else "no flag has a similar name"
+        raise InferenceError(
+            f"service '{service.name}': engine_args: {engine.distribution} {engine.version} has no flag "
+            f"'{flag}' ({hint}); correct it or leave it out",
+            service=service.name,
+            flag=flag,
+            nearest=nearest,
+        )
+
+
+def config(service: Service, planned: PlannedService, engine: Engine) -> dict[str, Any]:
+    """The engine's configuration as a mapping of flag names, in the order of the file.
+
+    ``planned`` gives the numbers that the plan decided: share (fraction of the device's total memory), context
+    length (tokens), tensor-parallel size.
+    """
+    values: dict[str, Any] = {
+        "model": service.model,
+        "served-model-name": [service.served_model_name],
+        "host": service.host,
+        "port": service.port,
+        "tensor-parallel-size": planned.tensor_parallel_size,
+        "gpu-memory-utilization": planned.gpu_memory_utilization,
+        "max-model-len": planned.max_model_len,
+        "max-num-seqs": service.max_num_seqs,
+        "max-num-batched-tokens": service.max_num_batched_tokens,
+        "kv-cache-dtype": service.kv_cache_dtype,
+        "shutdown-timeout": service.shutdown_timeout,
+        "disable-fastapi-docs": True,
+    }
+    values.update(planned.rope_arguments)
+    for flag, value in service.engine_args.items():
+        if isinstance(value, dict) and isinstance(values.get(flag), dict):
+            value = {**values[flag], **value}  # a user's hf-overrides add to the rope's, they do not erase it
+        values[flag] = value
+    return values
+
+
+def config_text(values: Mapping[str, Any]) -> str:
+    """The configuration file: YAML whose values are written as JSON, which every YAML parser reads.
+
+    The standard library writes it; target hosts need no YAML package.
+    """
+    lines = ["# Written by llmops.inference from the plan of this generation; edits are replaced by the next run."]
+    lines += [f"{flag}: {json.dumps(value, sort_keys=True)}" for flag, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+def environment(service: Service, planned: PlannedService, engine: Engine) -> dict[str, str]:
+    """The service's environment without its secrets.
+
+    Caches live in a directory per service, because two engines that compile into one directory race; nothing is
+    fetched from a hub at run time.
+    """
+    state, cache = f"/var/lib/vllm/services/{service.name}", f"/var/cache/vllm/{service.name}"
+    variables = {
+        "HOME": state,
+        "HF_HOME": f"{cache}/huggingface",
+        "HF_HUB_OFFLINE": "1",
+        "TORCHINDUCTOR_CACHE_DIR": f"{cache}/inductor",
+        "TRITON_CACHE_DIR": f"{cache}/triton",
+        "VLLM_CACHE_ROOT": f"{cache}/vllm",
+        "VLLM_CONFIG_ROOT": f"{state}/config",
+        "VLLM_LOGGING_COLOR": "0",
+        "VLLM_NO_USAGE_STATS": "1",
+    }
+    if engine.accelerator == "cuda":
+        variables["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(planned.devices)
+    else:
+        variables["CPU_VISIBLE_MEMORY_NODES"] = ",".join(str(index) for index in planned.device_indices)
+    variables.update({name: str(value) for name, value in service.environment.items()})
+    return variables
+
+
+def environment_text(variables: Mapping[str, str]) -> str:
+    """An EnvironmentFile= of systemd: double quotes, in which only the backslash and the quote need escaping."""
+    return "".join(
+        '{0}="{1}"\n'.format(name, value.replace("\\", "\\\\").replace('"', '\\"'))
+        for name, value in sorted(variables.items())
+    )

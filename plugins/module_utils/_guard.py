@@ -1,0 +1,178 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a unit does around the engine: admit it to its devices, wait for its first token, let the next one in.
+
+These functions run on the host as ExecStartPre=, ExecStartPost= and ExecStopPost= of ``vllm@NAME.service``, as the
+service's user, out of the copy of this code that lies in the generation. Two engines that load on one device at once
+charge each other's memory to themselves, so a device admits one start at a time, at boot and on automatic restarts
+just as in a deployment. A lock is a file per device that names its holder; it is freed by the holder's first token or
+by its stop, whichever comes first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Callable, Iterator
+
+from ._errors import InferenceError
+from ._health import generate, listening
+from ._nvml import read_topology
+from ._ticket import RUNTIME_DIRECTORY, Ticket, started_path
+
+_POLL_SECONDS = 1.0
+_REPORT_SECONDS = 15.0
+_GIB = 1 << 30
+
+
+def admit(ticket: Ticket) -> None:
+    """Hold all devices of the service, with enough memory free on each, or fail with what stands in the way.
+
+    Waits for neighbours that are starting (their start timeouts added up), and then for memory (its own start
+    timeout). Raises InferenceError naming holder, bytes and way out.
+    """
+    _check_port(ticket)
+    _wait(ticket, lambda: _take_devices(ticket), ticket.start_timeout * (ticket.neighbours + 1))
+    try:
+        _wait(ticket, lambda: _missing_memory(ticket), ticket.start_timeout)
+    except BaseException:
+        release(ticket)
+        raise
+    path = started_path(ticket.service)
+    path.write_text(json.dumps({"digest": ticket.digest, "since": time.time()}))
+
+
+def ready(ticket: Ticket) -> None:
+    """Return once the service has generated a token; the devices are then free for the next start.
+
+    There is no deadline here: TimeoutStartSec= of the unit is the one limit. The main process dying ends the wait
+    too, because systemd then kills this process.
+    """
+    endpoint = ticket.endpoint
+    while not listening(endpoint):
+        time.sleep(_POLL_SECONDS)
+    measured = generate(endpoint, tokens=1, deadline=ticket.start_timeout)
+    _say(f"generated its first token in {measured.first_token_seconds:.2f} s")
+    release(ticket)
+
+
+def release(ticket: Ticket) -> None:
+    """Free whatever this service holds, also devices of an earlier generation; those of others stay as they are."""
+    with _registry():
+        for path in (RUNTIME_DIRECTORY / "locks").iterdir():
+            if _holder(path) == ticket.service:
+                path.unlink()
+
+
+def _wait(ticket: Ticket, obstacle: Callable[[], str | None], limit: float) -> None:
+    """Poll until ``obstacle()`` is None; it otherwise says what is in the way."""
+    started = reported = time.monotonic()
+    while True:
+        problem = obstacle()
+        if problem is None:
+            return
+        now = time.monotonic()
+        if now - started > limit:
+            raise InferenceError(f"service '{ticket.service}' was not admitted within {limit:.0f} s: {problem}")
+        if now - reported > _REPORT_SECONDS or reported == started:
+            _say(f"waiting: {problem}")
+            reported = now
+        time.sleep(_POLL_SECONDS)
+
+
+def _take_devices(ticket: Ticket) -> str | None:
+    """Take every device or none; the obstacle is the first neighbour that is still starting."""
+    with _registry():
+        for device in ticket.required_free_bytes:
+            holder = _holder(_lock_path(device))
+            if holder not in (None, ticket.service) and _is_starting(str(holder)):
+                return f"'{holder}' is starting on {device}"
+        for device in ticket.required_free_bytes:
+            _lock_path(device).write_text(ticket.service)
+    return None
+
+
+def _missing_memory(ticket: Ticket) -> str | None:
+    """The first device on which less is free than the engine will ask for."""
+    free = free_bytes()
+    for device, required in ticket.required_free_bytes.items():
+        if device not in free:
+            return f"device {device} does not answer"
+        if free[device] < required:
+            return (
+                f"{device} has {free[device] / _GIB:.2f} GiB free, the engine will ask for {required / _GIB:.2f} GiB; "
+                "stop what uses it, or lower gpu_memory_budget"
+            )
+    return None
+
+
+def free_bytes() -> dict[str, int]:
+    """Free bytes of every device of the host, by the ids that plans use."""
+    topology = read_topology()
+    free = {gpu.uuid: gpu.memory_free_bytes for gpu in topology.gpus if gpu.uuid and gpu.memory_free_bytes is not None}
+    free.update({f"numa:{node.index}": node.memory_free_bytes for node in topology.numa_nodes})
+    return free
+
+
+def _check_port(ticket: Ticket) -> None:
+    """Refuse a port that another process holds: the engine would find out only after it has loaded the model."""
+    family = socket.AF_INET6 if ":" in ticket.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ticket.host, ticket.port))
+        except OSError as error:
+            raise InferenceError(
+                f"service '{ticket.service}' cannot listen on {ticket.host}:{ticket.port} ({error.strerror}); "
+                "stop the process that holds the port, or give the service another one"
+            ) from error
+
+
+def _is_starting(service: str) -> bool:
+    """Whether a holder still deserves its lock; one that was killed without a word does not."""
+    command = ["systemctl", "is-active", f"vllm@{service}.service"]
+    state = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return state == "activating"
+
+
+@contextlib.contextmanager
+def _registry() -> Iterator[None]:
+    """One process at a time reads and writes the locks; held for milliseconds."""
+    with (RUNTIME_DIRECTORY / "locks" / "registry").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _lock_path(device: str) -> Path:
+    return RUNTIME_DIRECTORY / "locks" / device.replace("/", "_")
+
+
+def _holder(path: Path) -> str | None:
+    return path.read_text().strip() if path.exists() else None
+
+
+def _say(text: str) -> None:
+    print(f"vllm-guard: {text}", flush=True)
+
+
+def main(arguments: list[str]) -> int:
+    """``admit|ready|release NAME``, called by the unit."""
+    actions = {"admit": admit, "ready": ready, "release": release}
+    action, service = arguments
+    generation = Path(__file__).resolve().parents[2]
+    ticket_path = generation / "services" / service / "guard.json"
+    try:
+        if action == "release" and not ticket_path.exists():
+            return 0  # the service left the layout while it was stopping
+        actions[action](Ticket.read(ticket_path))
+    except InferenceError as error:
+        print(f"vllm-guard: {error}", file=sys.stderr, flush=True)
+        return 1
+    return 0

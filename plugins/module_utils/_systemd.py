@@ -1,0 +1,143 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The few calls of systemctl and journalctl that a deployment needs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Callable, Iterable, Mapping, Sequence
+
+from ._errors import InferenceError
+from ._units import unit_name
+
+# AnsibleModule.run_command, or anything with its shape: command -> (exit status, stdout, stderr).
+RunCommand = Callable[[Sequence[str]], "tuple[int, str, str]"]
+
+_PROPERTIES = ("Id", "ActiveState", "SubState", "Result", "NRestarts", "MainPID", "InvocationID", "Job")
+
+
+@dataclass(frozen=True)
+class UnitState:
+    """What systemd says of one service; ``restarts`` counts automatic restarts since the last explicit start."""
+
+    active: str
+    sub: str
+    result: str
+    restarts: int
+    main_pid: int
+    invocation: str
+    has_job: bool
+
+    @property
+    def is_active(self) -> bool:
+        """Started, first token included: the unit's start ends with it."""
+        return self.active == "active"
+
+    @property
+    def has_failed_to_start(self) -> bool:
+        """Of a unit whose start was just queued: given up, at its second attempt, or without its job.
+
+        An engine that crashes exits 0, so that the result alone does not tell.
+        """
+        given_up = self.active == "failed" or self.result not in ("", "success")
+        again = self.sub == "auto-restart" or self.restarts > 0
+        return given_up or again or (self.active == "inactive" and not self.has_job)
+
+
+@dataclass(frozen=True)
+class JournalLine:
+    """One line of a service's journal."""
+
+    service: str
+    text: str
+
+
+class Systemd:
+    """systemctl and journalctl of this host."""
+
+    def __init__(self, run_command: RunCommand) -> None:
+        self._run = run_command
+
+    def _systemctl(self, *arguments: str) -> str:
+        status, out, error = self._run(["systemctl", *arguments])
+        if status != 0:
+            raise InferenceError(f"systemctl {' '.join(arguments)} failed: {(error or out).strip()}")
+        return out
+
+    def reload(self) -> None:
+        """Read the unit files again."""
+        self._systemctl("daemon-reload")
+
+    def start(self, services: Iterable[str]) -> None:
+        """Queue the starts of all these services at once and return; their ordering is systemd's work."""
+        units = [unit_name(name) for name in services]
+        if units:
+            self._run(["systemctl", "reset-failed", *units])  # fails for a unit that is not loaded, which is fine
+        self._systemctl("start", "--no-block", *units, "vllm.target")
+
+    def stop(self, services: Iterable[str]) -> None:
+        """Stop these services and wait until their processes are gone."""
+        units = [unit_name(name) for name in services]
+        if units:
+            self._systemctl("stop", *units)
+
+    def stop_all(self, services: Iterable[str]) -> None:
+        """Stop the target and these services."""
+        self._systemctl("stop", "vllm.target", *(unit_name(name) for name in services))
+
+    def states(self, services: Sequence[str]) -> dict[str, UnitState]:
+        """The state of every service, in one call."""
+        if not services:
+            return {}
+        properties = ",".join(_PROPERTIES)
+        out = self._systemctl("show", f"--property={properties}", *(unit_name(name) for name in services))
+        blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in out.split("\n\n")]
+        by_unit = {block["Id"]: block for block in blocks if "Id" in block}
+        return {name: _unit_state(by_unit.get(unit_name(name), {})) for name in services}
+
+    def loaded_services(self) -> list[str]:
+        """Every ``vllm@NAME.service`` that systemd knows of, running or not."""
+        out = self._systemctl("list-units", "--all", "--plain", "--no-legend", "vllm@*.service")
+        names = [line.split()[0] for line in out.splitlines() if line.strip()]
+        return [name[len("vllm@") : -len(".service")] for name in names]
+
+    def cursor(self) -> str:
+        """The journal's present end; lines after it belong to what happens next."""
+        status, out, _error = self._run(["journalctl", "--lines=0", "--show-cursor", "--quiet"])
+        return out.partition("-- cursor: ")[2].strip() if status == 0 else ""
+
+    def journal(self, services: Sequence[str], cursor: str) -> tuple[list[JournalLine], str]:
+        """The services' lines after ``cursor``, and the cursor after them."""
+        names = {unit_name(name): name for name in services}
+        command = ["journalctl", "--output=json", "--quiet", "--no-pager"]
+        command += [f"--after-cursor={cursor}"] if cursor else ["--lines=2000"]
+        status, out, _error = self._run([*command, *(f"--unit={unit}" for unit in names)])
+        lines = []
+        for entry in out.splitlines() if status == 0 else []:
+            fields: Mapping[str, object] = json.loads(entry)
+            cursor = str(fields.get("__CURSOR", cursor))
+            service = names.get(str(fields.get("_SYSTEMD_UNIT", fields.get("UNIT", ""))))
+            if service:
+                lines.append(JournalLine(service, _message(fields.get("MESSAGE"))))
+        return lines, cursor
+
+
+def _unit_state(fields: Mapping[str, str]) -> UnitState:
+    return UnitState(
+        active=fields.get("ActiveState", "inactive"),
+        sub=fields.get("SubState", "dead"),
+        result=fields.get("Result", ""),
+        restarts=int(fields.get("NRestarts", "0") or 0),
+        main_pid=int(fields.get("MainPID", "0") or 0),
+        invocation=fields.get("InvocationID", ""),
+        has_job=fields.get("Job", "0") not in ("", "0"),
+    )
+
+
+def _message(field: object) -> str:
+    """journald gives a line that is not valid UTF-8 as a list of bytes."""
+    if isinstance(field, list):
+        return bytes(field).decode("utf-8", "replace")
+    return str(field or "")

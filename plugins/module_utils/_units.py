@@ -1,0 +1,184 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The text of the systemd units: one template, one drop-in per service, one target. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence
+
+from ._plan import PlannedService
+
+# Attempts before systemd gives a service up for failed, and the pause between them (seconds).
+START_LIMIT_BURST = 3
+RESTART_PAUSE_SECONDS = 5
+# What the engine may take beyond its own shutdown timeout to stop (seconds), after which it is killed.
+STOP_MARGIN_SECONDS = 20
+
+# Nodes of the driver that every CUDA process opens, beside the GPU's own.
+_DRIVER_NODES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset")
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where things are on the host; every unit and every generation is written against one of these."""
+
+    config_root: str = "/etc/vllm"
+    unit_directory: str = "/etc/systemd/system"
+    python: str = "/opt/vllm/tools/bin/python"
+    user: str = "vllm"
+    group: str = "vllm"
+
+    @property
+    def current(self) -> str:
+        """The link to the generation in force."""
+        return f"{self.config_root}/current"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """What the drop-in of one service says, beside what the plan knows.
+
+    Times in seconds; ``memory_max`` and ``memory_high`` are systemd sizes (``64G``, ``80%``) of host memory or None;
+    ``device_minors`` are the minor numbers of the service's GPUs, empty on the cpu accelerator.
+    """
+
+    planned: PlannedService
+    executable: str
+    start_timeout: int
+    shutdown_timeout: int
+    neighbours: int
+    loopback_only: bool
+    memory_max: str | None
+    memory_high: str | None
+    device_minors: Sequence[int]
+
+
+def unit_name(service: str) -> str:
+    """The unit of a service: ``vllm@NAME.service``."""
+    return f"vllm@{service}.service"
+
+
+def template(paths: Paths, accelerator: str) -> str:
+    """``vllm@.service``: everything that is the same for every service of the host.
+
+    Restart=always, because a crashed engine exits 0. KillMode=mixed, because SIGTERM to the workers breaks the
+    requests in flight, and because what the main process leaves behind must not keep the GPU.
+    """
+    guard = f"{paths.python} -B {paths.current}/lib/vllm_guard"
+    sections = [
+        _section(
+            "Unit",
+            "Description=vLLM model endpoint %i",
+            "Documentation=https://docs.vllm.ai",
+            "PartOf=vllm.target",
+            "After=network.target nvidia-persistenced.service",
+            f"AssertPathExists={paths.current}/services/%i/engine.yaml",
+        ),
+        _section(
+            "Service",
+            "Type=exec",
+            f"User={paths.user}",
+            f"Group={paths.group}",
+            "WorkingDirectory=/var/lib/vllm/services/%i",
+            "StateDirectory=vllm/services/%i",
+            "CacheDirectory=vllm/%i",
+            "RuntimeDirectory=vllm/locks vllm/%i",
+            "RuntimeDirectoryPreserve=yes",
+            f"EnvironmentFile={paths.current}/services/%i/environment",
+            f"EnvironmentFile=-{paths.current}/services/%i/secrets",
+            f"ExecStartPre={guard} admit %i",
+            f"ExecStartPost={guard} ready %i",
+            f"ExecStopPost={guard} release %i",
+            "Restart=always",
+            f"RestartSec={RESTART_PAUSE_SECONDS}",
+            "KillMode=mixed",
+            "OOMPolicy=kill",
+            "LimitNOFILE=65536",
+            "LimitMEMLOCK=infinity",
+            "SyslogIdentifier=vllm-%i",
+        ),
+        "\n".join(["# Hardening: the engine runs code of others on input of strangers.", *_hardening(accelerator)]),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _hardening(accelerator: str) -> list[str]:
+    lines = [
+        "AmbientCapabilities=",
+        "CapabilityBoundingSet=",
+        "DevicePolicy=closed",
+        "KeyringMode=private",
+        "LockPersonality=yes",
+        "NoNewPrivileges=yes",
+        "PrivateTmp=yes",
+        "ProcSubset=all",
+        "ProtectClock=yes",
+        "ProtectControlGroups=yes",
+        "ProtectHome=yes",
+        "ProtectHostname=yes",
+        "ProtectKernelLogs=yes",
+        "ProtectKernelModules=yes",
+        "ProtectKernelTunables=yes",
+        "ProtectProc=invisible",
+        "ProtectSystem=strict",
+        "RemoveIPC=yes",
+        "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
+        "RestrictNamespaces=yes",
+        "RestrictRealtime=yes",
+        "RestrictSUIDSGID=yes",
+        "SystemCallArchitectures=native",
+        # @resources is more than a service should have, but the engine binds its threads and their memory.
+        "SystemCallErrorNumber=EPERM",
+        "SystemCallFilter=@system-service",
+        "SystemCallFilter=~@privileged @resources",
+        "SystemCallFilter=mbind set_mempolicy get_mempolicy migrate_pages sched_setaffinity sched_setscheduler",
+        "UMask=0077",
+    ]
+    if accelerator == "cpu":
+        # With a GPU both would hide the driver's device nodes.
+        lines += ["PrivateDevices=yes", "PrivateUsers=yes"]
+    return sorted(lines, key=lambda line: line.split("=")[0])
+
+
+def drop_in(instance: Instance, paths: Paths) -> str:
+    """The part of the unit that the plan decides: what is started, after whom, on which devices, for how long.
+
+    A start may first wait for every neighbour on its devices, one after another, so its limit covers theirs; and the
+    interval of the start limit is longer than all attempts together, else it would never trip.
+    """
+    planned = instance.planned
+    start_seconds = instance.start_timeout * (1 + instance.neighbours)
+    stop_seconds = instance.shutdown_timeout + STOP_MARGIN_SECONDS
+    attempt_seconds = start_seconds + stop_seconds + RESTART_PAUSE_SECONDS
+    unit = [
+        f"StartLimitBurst={START_LIMIT_BURST}",
+        f"StartLimitIntervalSec={(START_LIMIT_BURST + 1) * attempt_seconds}",
+    ]
+    if planned.start_after:
+        unit.append("After=" + " ".join(unit_name(name) for name in planned.start_after))
+    service = [
+        f"ExecStart={instance.executable} serve --config {paths.current}/services/%i/engine.yaml",
+        f"TimeoutStartSec={start_seconds}",
+        f"TimeoutStopSec={stop_seconds}",
+    ]
+    if instance.loopback_only:
+        service += ["IPAddressAllow=localhost", "IPAddressDeny=any"]
+    service += [f"MemoryHigh={instance.memory_high}"] if instance.memory_high else []
+    service += [f"MemoryMax={instance.memory_max}"] if instance.memory_max else []
+    if instance.device_minors:
+        nodes = [*_DRIVER_NODES, *(f"/dev/nvidia{minor}" for minor in instance.device_minors)]
+        service += [f"DeviceAllow={node} rw" for node in nodes]
+    return "\n\n".join([_section("Unit", *unit), _section("Service", *service)]) + "\n"
+
+
+def target(services: Sequence[str]) -> str:
+    """``vllm.target``: the services of the generation in force, started at boot and stopped together."""
+    lines = ["Description=vLLM model endpoints of this host"]
+    lines += [f"Wants={unit_name(name)}" for name in services]
+    return "\n\n".join([_section("Unit", *lines), _section("Install", "WantedBy=multi-user.target")]) + "\n"
+
+
+def _section(name: str, *lines: str) -> str:
+    return "\n".join([f"[{name}]", *lines])
