@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the driver's counters mean for a GPU's fitness to serve. No I/O.
 
-Xid errors are not among the counters: NVML only announces them as events, so they are read from the kernel log instead.
+Xid errors are not among the counters: NVML only announces them as events, so they are read from the kernel
+log instead.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from dataclasses import dataclass
 
 from ._topology import Health
 
-#: Bits of ``nvmlDeviceGetCurrentClocksEventReasons`` that mean trouble. The power cap and application clocks are left
-#: out: they are settings, and a busy healthy GPU shows them all day.
+#: Bits of ``nvmlDeviceGetCurrentClocksEventReasons`` that mean trouble. The power cap and application clocks
+#: are left out: they are settings, and a busy healthy GPU shows them all day.
 SLOWDOWNS = {
     0x08: "hardware slowdown",
     0x20: "thermal slowdown by the driver",
@@ -26,9 +27,9 @@ SLOWDOWNS = {
 class HealthFacts:
     """Counters and flags of one GPU, None where the driver would not tell.
 
-    ``lost`` says why the GPU no longer answers. ``ecc_uncorrected`` counts uncorrectable memory errors since the driver
-    was loaded. ``row_remap_*`` exist since Ampere, ``retired_pages_pending`` before it. ``refusals`` are questions that
-    the driver answered with an error that no healthy GPU gives.
+    ``lost`` says why the GPU no longer answers. ``ecc_uncorrected`` counts uncorrectable memory errors since
+    the driver was loaded. ``row_remap_*`` exist since Ampere, ``retired_pages_pending`` before it.
+    ``refusals`` are questions that the driver answered with an error that no healthy GPU gives.
     """
 
     lost: str | None = None
@@ -41,12 +42,16 @@ class HealthFacts:
 
 
 def judge(facts: HealthFacts) -> Health:
-    """Failed: lost, uncorrectable errors, or no spare rows left. Degraded: a repair waits for a reset, or it is throttled."""
+    """Tell whether a GPU can be given work.
+
+    Failed: lost, uncorrectable errors, or no spare rows left. Degraded: a repair waits for a reset, it is
+    throttled, or it met an error that no healthy GPU gives.
+    """
     failed = []
     if facts.lost:
         failed.append(facts.lost)
     if facts.ecc_uncorrected:
-        failed.append(f"{facts.ecc_uncorrected} uncorrectable ECC errors since the driver was loaded")
+        failed.append(f"uncorrectable ECC errors since the driver was loaded: {facts.ecc_uncorrected}")
     if facts.row_remap_failed:
         failed.append("a row of memory could not be remapped: replace the GPU")
 

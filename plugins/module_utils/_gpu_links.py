@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from ._topology import P2P_STATUSES, Link
 
-#: ``nvmlGpuTopologyLevel_t``. Level 0, two GPUs on one board, is a PCIe switch that the board carries, hence PIX.
+#: ``nvmlGpuTopologyLevel_t``. Level 0, two GPUs on one board, is a PCIe switch that the board carries, hence
+#: PIX.
 ANCESTORS = {0: "PIX", 10: "PIX", 20: "PXB", 30: "PHB", 40: "NODE", 50: "SYS"}
 
 
@@ -25,8 +26,9 @@ class NvLinks:
 def nvlinks_between(a: NvLinks, a_bus: str | None, b: NvLinks, b_bus: str | None) -> int:
     """Count the NVLinks that two GPUs can use together.
 
-    Direct ones count as both ends see them (a link that only one end calls active carries nothing). Without any, links
-    into switches count: an NVSwitch fabric joins every GPU to every other at the full rate of its links.
+    Direct ones count as both ends see them (a link that only one end calls active carries nothing). Without
+    any, links into switches count: an NVSwitch fabric joins every GPU to every other at the full rate of its
+    links.
     """
     direct = min(a.direct.get(b_bus or "", 0), b.direct.get(a_bus or "", 0))
     return direct or min(a.switched, b.switched)
@@ -44,8 +46,9 @@ def link_between(
 ) -> Link:
     """Join the answers about one pair.
 
-    NVLinks that are up and that the driver nevertheless refuses for peer access (``p2p_nvlink`` is the question that the
-    engine itself asks before it trusts NVLink) are counted, but do not make the path an NVLink path.
+    NVLinks that are up and that the driver nevertheless refuses for peer access (``p2p_nvlink`` is the
+    question that the engine itself asks before it trusts NVLink) are counted, but do not make the path an
+    NVLink path.
     """
     refused = p2p_status(p2p_nvlink) not in (None, "ok", "unknown")
     level = "NVLINK" if nvlinks and not refused else None if ancestor is None else ANCESTORS.get(ancestor)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from ._topology import NumaNode
 
-#: What the engine adds up to "available" on a node (vllm/utils/cpu_resource_utils.py, ``get_memory_node_info``): pages
-#: that are free, and caches that the kernel drops when somebody needs the memory.
+#: What the engine adds up to "available" on a node (vllm/utils/cpu_resource_utils.py,
+#: ``get_memory_node_info``): pages that are free, and caches that the kernel drops when somebody needs the
+#: memory.
 AVAILABLE = ("MemFree", "Active(file)", "Inactive(file)", "SReclaimable")
 
 
@@ -20,8 +21,8 @@ def read_numa_nodes(
 ) -> tuple[NumaNode, ...]:
     """Return the NUMA nodes that have memory, by number; memory in bytes.
 
-    A kernel without NUMA shows none: then the whole machine is node 0. Inside a container with a memory limit the limit
-    takes the place of the node's memory, as it does in the engine.
+    A kernel without NUMA shows none: then the whole machine is node 0. Inside a container with a memory limit
+    the limit takes the place of the node's memory, as it does in the engine.
     """
     nodes = sorted(Path(root).glob("node[0-9]*"), key=lambda path: int(path.name[4:]))
     found = [node for node in (_node(path, cgroup) for path in nodes) if node is not None]
@@ -75,7 +76,7 @@ def _whole_machine(proc: Path, cgroup: str) -> tuple[NumaNode, ...]:
 
 
 def _within_limit(total: int, available: int, cgroup: Path) -> tuple[int, int]:
-    """Lower both to the container's memory limit, where there is one; an outermost cgroup has no such file."""
+    """Lower both to the container's memory limit, if it has one; the outermost cgroup has no such file."""
     for limit_file, usage_file in (
         ("memory.max", "memory.current"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """NVML to topology: the only place that knows ``pynvml`` (package ``nvidia-ml-py``).
 
-No package, no driver and no GPU are data: a topology without GPUs whose ``problem`` says why. A question that one GPU
-refuses leaves that value None, and the other GPUs are read all the same.
+No package, no driver and no GPU are data: a topology without GPUs whose ``problem`` says why. A question that
+one GPU refuses leaves that value None, and the other GPUs are read all the same.
 
 Functions, constants and their meaning: NVML API reference, https://docs.nvidia.com/deploy/nvml-api/.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
+import itertools
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -38,7 +39,8 @@ HARMLESS = (
     "DEPRECATED",
     "NOT_READY",
 )
-#: Answers after which a GPU needs a reset or a reboot; asking on is pointless and can take seconds per question.
+#: Answers after which a GPU needs a reset or a reboot; asking on is pointless and can take seconds per
+#: question.
 FATAL = ("GPU_IS_LOST", "RESET_REQUIRED", "GPU_NOT_FOUND")
 
 AFFINITY_WORDS = 128  # of 64 bits: the kernel's largest configuration, 8192 CPUs
@@ -62,8 +64,8 @@ def read_gpus(proc: str = "/proc", pci_devices: str = "/sys/bus/pci/devices") ->
         pynvml = importlib.import_module("pynvml")
     except ImportError:
         return Topology(
-            problem=f"The Python package nvidia-ml-py is not installed for {sys.executable}, so no GPU can be read; "
-            "install it there if this host has NVIDIA GPUs."
+            problem=f"The Python package nvidia-ml-py is not installed for {sys.executable}, so no GPU can be "
+            "read; install it there if this host has NVIDIA GPUs."
         )
     try:
         pynvml.nvmlInit()
@@ -78,15 +80,17 @@ def read_gpus(proc: str = "/proc", pci_devices: str = "/sys/bus/pci/devices") ->
 
 def _why_no_driver(pynvml: Any, error: Any) -> str:
     sentences = {
-        pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: "The NVIDIA driver is not installed: there is no libnvidia-ml.so.1. "
-        "Install the driver if this host has NVIDIA GPUs.",
-        pynvml.NVML_ERROR_DRIVER_NOT_LOADED: "The NVIDIA kernel driver is not loaded. If this host has NVIDIA GPUs, "
-        "load it (modprobe nvidia) and see the kernel log for why it was not.",
-        pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: "The NVIDIA driver was updated, but the kernel still runs the older "
-        "one: reboot, or unload and load its modules.",
+        pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: "The NVIDIA driver is not installed: there is no "
+        "libnvidia-ml.so.1. Install the driver if this host has NVIDIA GPUs.",
+        pynvml.NVML_ERROR_DRIVER_NOT_LOADED: "The NVIDIA kernel driver is not loaded. If this host has NVIDIA "
+        "GPUs, load it (modprobe nvidia) and see the kernel log for why it was not.",
+        pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: "The NVIDIA driver was updated, but the kernel still runs "
+        "the older one: reboot, or unload and load its modules.",
         pynvml.NVML_ERROR_NO_PERMISSION: "This user may not open /dev/nvidiactl: run with root's rights.",
     }
-    return sentences.get(error.value, f"NVML does not start: {error}. nvidia-smi and the kernel log tell more.")
+    return sentences.get(
+        error.value, f"NVML does not start: {error}. nvidia-smi and the kernel log tell more."
+    )
 
 
 def _read(pynvml: Any, proc: Path, pci_devices: Path) -> Topology:
@@ -99,12 +103,15 @@ def _read(pynvml: Any, proc: Path, pci_devices: Path) -> Topology:
     except pynvml.NVMLError as error:
         return Topology(True, version, problem=f"The NVIDIA driver does not count its GPUs: {error}.")
     if not count:
-        return Topology(True, version, problem=f"The NVIDIA driver {version or ''} is loaded and finds no GPU.")
+        return Topology(
+            True, version, problem=f"The NVIDIA driver {version or ''} is loaded and finds no GPU."
+        )
     devices = [_Device(pynvml, index) for index in range(count)]
     nvlinks = [_nvlinks(device) for device in devices]
+    pairs = itertools.combinations(range(count), 2)
+    links = [_link(devices[a], devices[b], nvlinks[a], nvlinks[b]) for a, b in pairs]
+    # After the links: a GPU's health also tells what the questions about its links met.
     gpus = [_gpu(device, proc, pci_devices) for device in devices]
-    pairs = ((a, b) for b in range(count) for a in range(b))
-    links = [_link(devices[a], devices[b], nvlinks[a], nvlinks[b]) for a, b in sorted(pairs)]
     return Topology(True, version, tuple(gpus), tuple(links))
 
 
@@ -129,7 +136,7 @@ class _Device:
         self.bus_id = self._read_bus_id()
 
     def _read_bus_id(self) -> str | None:
-        """Return the address as the kernel writes it, ``0000:41:00.0`` (NVML's own text has four more zeros)."""
+        """Return the address as the kernel writes it, ``0000:41:00.0``; NVML's own text has more zeros."""
         pci = self.ask("nvmlDeviceGetPciInfo")
         return None if pci is None else _bus_id(pci)
 
@@ -187,8 +194,7 @@ def _gpu(device: _Device, proc: Path, pci_devices: Path) -> Gpu:
             width=ask("nvmlDeviceGetCurrPcieLinkWidth"),
             width_max=ask("nvmlDeviceGetMaxPcieLinkWidth"),
         ),
-        # A GPU that answers otherwise but refuses this cannot do MIG, so it is off.
-        mig_enabled=None if device.lost else mig is not None and mig[0] == 1,
+        mig_enabled=None if mig is None else mig[0] == 1,
         processes=_processes(device, proc),
         health=judge(_health_facts(device)),  # last: it tells what the questions above met
     )
@@ -197,8 +203,8 @@ def _gpu(device: _Device, proc: Path, pci_devices: Path) -> Gpu:
 def _memory(device: _Device) -> tuple[int | None, int | None, int | None, int | None]:
     """Return total, used, free and reserved bytes.
 
-    Version 2 tells what driver and firmware keep for themselves; version 1 counts it as used. Whether version 2's "used"
-    contains it has been documented both ways, so used is computed: total - reserved - free.
+    Version 2 tells what driver and firmware keep for themselves; version 1 counts it as used. Whether version
+    2's "used" contains it has been documented both ways, so used is computed: total - reserved - free.
     """
     memory = device.ask("nvmlDeviceGetMemoryInfo", MEMORY_V2)
     if memory is not None:
@@ -210,15 +216,17 @@ def _memory(device: _Device) -> tuple[int | None, int | None, int | None, int | 
 
 def _bits(words: Any) -> tuple[int, ...]:
     """Return the numbers of the bits that are set in an array of 64-bit words, such as a set of CPUs."""
-    return tuple(64 * i + bit for i, word in enumerate(words or ()) if word for bit in range(64) if word >> bit & 1)
+    numbered = ((64 * i, word) for i, word in enumerate(words or ()) if word)
+    return tuple(first + bit for first, word in numbered for bit in range(64) if word >> bit & 1)
 
 
 def _numa_node(device: _Device, pci_devices: Path) -> int | None:
     """Return the NUMA node whose CPUs and memory are nearest to the GPU.
 
-    ``nvmlDeviceGetNumaNodeId`` is not the question: it exists only where a GPU's own memory is a NUMA node (Grace) and
-    names that node, which has no CPUs. NVML's memory affinity is ``nvidia-smi topo``'s column "NUMA Affinity"; where it
-    is refused or names several nodes, the kernel's entry for the PCI device decides (-1 there means unknown).
+    ``nvmlDeviceGetNumaNodeId`` is not the question: it exists only where a GPU's own memory is a NUMA node
+    (Grace) and names that node, which has no CPUs. NVML's memory affinity is ``nvidia-smi topo``'s column
+    "NUMA Affinity"; where it is refused or names several nodes, the kernel's entry for the PCI device decides
+    (-1 there means unknown).
     """
     nodes = _bits(device.ask("nvmlDeviceGetMemoryAffinity", NODE_WORDS, NODE_SCOPE))
     if len(nodes) == 1:
@@ -243,8 +251,8 @@ def _processes(device: _Device, proc: Path) -> tuple[GpuProcess, ...]:
         if answer is None:
             answer = device.ask(f"nvmlDeviceGet{kind}RunningProcesses_v2")
         for process in answer or ():
-            known = held.get(process.pid)
-            held[process.pid] = process.usedGpuMemory if known is None else max(known, process.usedGpuMemory or 0)
+            told = [size for size in (held.get(process.pid), process.usedGpuMemory) if size is not None]
+            held[process.pid] = max(told, default=None)
     return tuple(GpuProcess(pid, held[pid], _process_name(proc / str(pid))) for pid in sorted(held))
 
 

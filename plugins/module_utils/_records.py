@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A mapping that a user wrote, read key by key: every refusal names the place, the value and what is expected."""
+"""A mapping that a user wrote, read key by key: a refusal names the place, the value and what is expected."""
 
 from __future__ import annotations
 
@@ -12,16 +12,11 @@ from typing import Any
 from ._errors import InferenceError
 
 
-def plural(count: int, noun: str) -> str:
-    """``1 GPU``, ``3 GPUs``: a count that reads well in a sentence."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 class Record:
     """One mapping at ``where`` (such as ``topology.gpus[0]``) whose keys must be among ``keys``.
 
-    A key that is absent or null reads as None (an empty list for :meth:`records`). Raises :class:`InferenceError` for an
-    unknown key or a value of the wrong kind.
+    A key that is absent or null reads as None (an empty list for :meth:`records`). Raises
+    :class:`InferenceError` for an unknown key or a value of the wrong kind.
     """
 
     def __init__(self, value: object, where: str, keys: Iterable[str]) -> None:
@@ -34,12 +29,15 @@ class Record:
             if key not in known:
                 near = difflib.get_close_matches(str(key), known, n=1) or sorted(known)
                 raise InferenceError(
-                    f"{where} has the unknown key {str(key)!r:.80}; did you mean {', '.join(near)}?", where=where
+                    f"{where} has the unknown key {str(key)!r:.80}; did you mean {', '.join(near)}?",
+                    where=where,
                 )
 
     def _wrong(self, key: str, expected: str) -> InferenceError:
         place = f"{self.where}.{key}"
-        return InferenceError(f"{place} is {self._values.get(key)!r:.80}; {expected} is expected.", where=place)
+        return InferenceError(
+            f"{place} is {self._values.get(key)!r:.80}; {expected} is expected.", where=place
+        )
 
     def integer(self, key: str, minimum: int = 0) -> int | None:
         """Return a whole number of at least ``minimum``."""
@@ -110,4 +108,7 @@ class Record:
 
     def records(self, key: str, keys: Iterable[str]) -> list[Record]:
         """Return the mappings in the list below ``key``."""
-        return [Record(value, f"{self.where}.{key}[{i}]", keys) for i, value in enumerate(self.sequence(key) or ())]
+        return [
+            Record(value, f"{self.where}.{key}[{i}]", keys)
+            for i, value in enumerate(self.sequence(key) or ())
+        ]

@@ -16,8 +16,9 @@ from typing import Any
 from ._errors import InferenceError
 from ._records import Record
 
-#: Paths between two GPUs, nearest first, in the words of ``nvidia-smi topo``: NVLink; one PCIe switch; several PCIe
-#: switches; one PCIe host bridge; several host bridges of one NUMA node; the interconnect between NUMA nodes.
+#: Paths between two GPUs, nearest first, in the words of ``nvidia-smi topo``: NVLink; one PCIe switch;
+#: several PCIe switches; one PCIe host bridge; several host bridges of one NUMA node; the interconnect
+#: between NUMA nodes.
 LEVELS = ("NVLINK", "PIX", "PXB", "PHB", "NODE", "SYS")
 
 #: What the driver says about one GPU reading another's memory over PCIe or NVLink (``nvmlGpuP2PStatus_t``).
@@ -36,7 +37,7 @@ HEALTH_STATUSES = ("ok", "degraded", "failed")
 
 @dataclass(frozen=True)
 class Pcie:
-    """A GPU's PCIe link now and at most (the lesser of GPU and slot); an idle link trains down to save power."""
+    """A GPU's PCIe link now and at most (the lesser of GPU and slot); an idle link trains down."""
 
     generation: int | None = None
     generation_max: int | None = None
@@ -46,7 +47,7 @@ class Pcie:
 
 @dataclass(frozen=True)
 class Health:
-    """``ok``; ``degraded``: computes, but slower or until a reset; ``failed``: nothing should be placed on it."""
+    """``ok``; ``degraded``: computes, but slower or until a reset; ``failed``: nothing may be placed on it."""
 
     status: str = "ok"
     reasons: tuple[str, ...] = ()
@@ -54,7 +55,7 @@ class Health:
 
 @dataclass(frozen=True)
 class GpuProcess:
-    """A process that holds memory of a GPU; ``name`` is the kernel's (15 characters), never its command line."""
+    """A process that holds a GPU; ``name`` is the kernel's (15 characters), never its command line."""
 
     pid: int
     used_bytes: int | None = None
@@ -65,9 +66,10 @@ class GpuProcess:
 class Gpu:
     """One GPU; total = reserved + used + free.
 
-    ``index`` counts in PCI bus order, which is also CUDA's under ``CUDA_DEVICE_ORDER=PCI_BUS_ID``. ``uuid`` is None only
-    for a GPU that is lost. ``memory_reserved_bytes`` belongs to driver and firmware: no process can have it; where an old
-    driver does not tell it apart it is None and counts as used.
+    ``index`` counts in PCI bus order, which is also CUDA's under ``CUDA_DEVICE_ORDER=PCI_BUS_ID``. ``uuid``
+    is None only for a GPU that is lost. ``memory_reserved_bytes`` belongs to driver and firmware: no process
+    can have it; where an old driver does not tell it apart it is None and counts as used. ``mig_enabled`` is
+    None on a GPU that cannot do MIG.
     """
 
     index: int
@@ -91,8 +93,8 @@ class Gpu:
 class Link:
     """The path between the GPUs ``a`` < ``b``.
 
-    ``level`` is one of :data:`LEVELS`; ``nvlink_count`` counts active NVLinks, directly or into the same switches;
-    ``p2p_read`` is one of :data:`P2P_STATUSES`.
+    ``level`` is one of :data:`LEVELS`; ``nvlink_count`` counts active NVLinks, directly or into the same
+    switches; ``p2p_read`` is one of :data:`P2P_STATUSES`.
     """
 
     a: int
@@ -104,7 +106,7 @@ class Link:
 
 @dataclass(frozen=True)
 class NumaNode:
-    """A NUMA node; ``memory_free_bytes`` is what a new process can have: free pages and caches that can be dropped."""
+    """A NUMA node; ``memory_free_bytes`` is what a new process can have, caches that can be dropped included."""
 
     index: int
     memory_total_bytes: int
@@ -132,15 +134,15 @@ class Topology:
         raise InferenceError(f"There is no GPU {index} on this host; it has {have}.", gpu=index)
 
     def link(self, a: int, b: int) -> Link:
-        """Return the path between two different GPUs, whichever is named first; one that nobody described is unknown."""
-        low, high = min(self.gpu(a).index, self.gpu(b).index), max(a, b)
+        """Return the path between two GPUs, in either order; one that was not described is unknown."""
+        low, high = sorted((self.gpu(a).index, self.gpu(b).index))
         for link in self.links:
             if (link.a, link.b) == (low, high):
                 return link
         return Link(low, high)
 
     def distance(self, a: int, b: int) -> int:
-        """How far apart two GPUs are: 0 for one and the same, then 1 (NVLINK) to 6 (SYS), and 7 where it is unknown."""
+        """Return how far apart two GPUs are: 0 the same one, 1 (NVLINK) to 6 (SYS), 7 where it is unknown."""
         return 0 if self.gpu(a).index == self.gpu(b).index else distance(self.link(a, b).level)
 
     def to_dict(self) -> dict[str, Any]:
@@ -150,7 +152,7 @@ class Topology:
 
     @classmethod
     def from_dict(cls, value: object, where: str = "topology") -> Topology:
-        """Read what :meth:`to_dict` wrote, or what a user wrote by hand: of a GPU only ``index`` has to be given.
+        """Read what :meth:`to_dict` wrote, or a user by hand: of a GPU only ``index`` has to be given.
 
         Raises :class:`InferenceError` that names the place, the value and what is expected there.
         """
@@ -171,7 +173,7 @@ class Topology:
 
 
 def distance(level: str | None) -> int:
-    """Return the place of a link's level in :data:`LEVELS`, counted from 1; an unknown level is the farthest."""
+    """Return the place of a level in :data:`LEVELS`, counted from 1; an unknown level is the farthest."""
     return len(LEVELS) + 1 if level is None else LEVELS.index(level) + 1
 
 
@@ -189,7 +191,9 @@ def _refuse_repeated(key: str, values: Iterable[object], where: str) -> None:
     seen = set()
     for value in values:
         if value in seen:
-            raise InferenceError(f"{where}.gpus names the {key} {value} twice; each GPU has its own.", where=where)
+            raise InferenceError(
+                f"{where}.gpus names the {key} {value} twice; each GPU has its own.", where=where
+            )
         seen.add(value)
 
 
@@ -223,7 +227,7 @@ def _refuse_overfull(gpu: Gpu, where: str) -> None:
     held = sum(part for part in parts if part is not None)
     if total is not None and held > total:
         raise InferenceError(
-            f"{where}: used, free and reserved memory add up to {held} bytes, more than memory_total_bytes, {total}.",
+            f"{where}: used, free and reserved memory are {held} bytes, more than memory_total_bytes, {total}.",
             where=where,
         )
 
@@ -237,7 +241,7 @@ def _link(record: Record, indices: set[int]) -> Link:
     if ends[0] == ends[1] or not indices.issuperset(ends):
         have = ", ".join(map(str, sorted(indices))) or "none"
         raise InferenceError(
-            f"{record.where} joins GPU {ends[0]} and GPU {ends[1]}; two different ones of {have} are expected.",
+            f"{record.where} joins GPUs {ends[0]} and {ends[1]}; two different ones of {have} are expected.",
             where=record.where,
         )
     return Link(
