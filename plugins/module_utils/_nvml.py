@@ -64,7 +64,7 @@ def read_gpus(proc: str = "/proc", pci_devices: str = "/sys/bus/pci/devices") ->
         pynvml = importlib.import_module("pynvml")
     except ImportError:
         return Topology(
-            problem=f"The Python package nvidia-ml-py is not installed for {sys.executable}, so no GPU can be "
+            problem=f"The Python package nvidia-ml-py is not installed for {sys.executable}: no GPU is "
             "read; install it there if this host has NVIDIA GPUs."
         )
     try:
@@ -81,9 +81,9 @@ def read_gpus(proc: str = "/proc", pci_devices: str = "/sys/bus/pci/devices") ->
 def _why_no_driver(pynvml: Any, error: Any) -> str:
     sentences = {
         pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: "The NVIDIA driver is not installed: there is no "
-        "libnvidia-ml.so.1. Install the driver if this host has NVIDIA GPUs.",
-        pynvml.NVML_ERROR_DRIVER_NOT_LOADED: "The NVIDIA kernel driver is not loaded. If this host has NVIDIA "
-        "GPUs, load it (modprobe nvidia) and see the kernel log for why it was not.",
+        "libnvidia-ml.so.1. Install it if this host has NVIDIA GPUs.",
+        pynvml.NVML_ERROR_DRIVER_NOT_LOADED: "The NVIDIA kernel driver is not loaded. If this host has "
+        "NVIDIA GPUs, load it (modprobe nvidia); the kernel log says why it was not.",
         pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: "The NVIDIA driver was updated, but the kernel still runs "
         "the older one: reboot, or unload and load its modules.",
         pynvml.NVML_ERROR_NO_PERMISSION: "This user may not open /dev/nvidiactl: run with root's rights.",
@@ -103,9 +103,7 @@ def _read(pynvml: Any, proc: Path, pci_devices: Path) -> Topology:
     except pynvml.NVMLError as error:
         return Topology(True, version, problem=f"The NVIDIA driver does not count its GPUs: {error}.")
     if not count:
-        return Topology(
-            True, version, problem=f"The NVIDIA driver {version or ''} is loaded and finds no GPU."
-        )
+        return Topology(True, version, problem="The NVIDIA driver is loaded and finds no GPU.")
     devices = [_Device(pynvml, index) for index in range(count)]
     nvlinks = [_nvlinks(device) for device in devices]
     pairs = itertools.combinations(range(count), 2)

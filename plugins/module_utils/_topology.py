@@ -47,7 +47,7 @@ class Pcie:
 
 @dataclass(frozen=True)
 class Health:
-    """``ok``; ``degraded``: computes, but slower or until a reset; ``failed``: nothing may be placed on it."""
+    """``ok``; ``degraded``: computes, but slower or until a reset; ``failed``: nothing is placed on it."""
 
     status: str = "ok"
     reasons: tuple[str, ...] = ()
@@ -106,7 +106,7 @@ class Link:
 
 @dataclass(frozen=True)
 class NumaNode:
-    """A NUMA node; ``memory_free_bytes`` is what a new process can have, caches that can be dropped included."""
+    """A NUMA node; ``memory_free_bytes`` is what a new process can have: free pages and droppable caches."""
 
     index: int
     memory_total_bytes: int
@@ -227,7 +227,7 @@ def _refuse_overfull(gpu: Gpu, where: str) -> None:
     held = sum(part for part in parts if part is not None)
     if total is not None and held > total:
         raise InferenceError(
-            f"{where}: used, free and reserved memory are {held} bytes, more than memory_total_bytes, {total}.",
+            f"{where}: used, free and reserved memory are {held} bytes; memory_total_bytes is {total}.",
             where=where,
         )
 

@@ -36,11 +36,8 @@ def build_standin() -> None:
 
 def environment(box: Path | None, variant: str = "", trace: Path | None = None) -> dict[str, str]:
     """Return the environment of a process on a host that has this box."""
-    env = dict(
-        os.environ,
-        LD_LIBRARY_PATH=str(LIBRARIES / variant),
-        PYTHONPATH=os.pathsep.join(filter(None, sys.path)),
-    )
+    env = dict(os.environ, LD_LIBRARY_PATH=str(LIBRARIES / variant))
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     # A file that is not there is a machine without a driver, whatever /etc/nvml-standin.box may say.
     env["NVML_STANDIN_BOX"] = str(box or "/nonexistent.box")
     if trace is not None:
