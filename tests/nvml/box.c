@@ -2,45 +2,14 @@
  * GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
  * SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Reads the description of a box: lines of a keyword and key=value words, see README.md. */
+ * Reads the description of a box, keyword by keyword; README.md tells what each means. */
 #include "box.h"
 
-#include <ctype.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "nvml.h"
-
-enum { MAX_LINE = 1024, MAX_WORDS = 32 };
-
-struct word {
-    char *key, *value;
-    bool read;
-};
-
-struct line {
-    char text[MAX_LINE];
-    char *keyword;
-    struct word words[MAX_WORDS];
-    size_t count;
-};
-
-struct parser {
-    struct box *box;
-    struct line line;     /* the one being read */
-    struct line defaults; /* of GPUs, from the last "defaults" line */
-    unsigned number;
-    char *error;
-    size_t error_size;
-};
-
-/* A word and what it means: the last entry of a table has no word. */
-struct meaning {
-    const char *word;
-    int value;
-};
+#include "words.h"
 
 static const struct meaning ERRORS[] = {
     {"not_supported", NVML_ERROR_NOT_SUPPORTED},
@@ -86,188 +55,36 @@ static const struct meaning THROTTLES[] = {
     {NULL, 0},
 };
 
-/* Keeps the first mistake; later ones follow from it. */
-__attribute__((format(printf, 2, 3))) static void mistake(struct parser *p, const char *format, ...)
-{
-    if (p->error[0] != '\0')
-        return;
-    int used = snprintf(p->error, p->error_size, "line %u: ", p->number);
-    va_list arguments;
-    va_start(arguments, format);
-    if (used >= 0 && (size_t)used < p->error_size)
-        vsnprintf(p->error + used, p->error_size - (size_t)used, format, arguments);
-    va_end(arguments);
-}
-
-/* ---- words of a line ------------------------------------------------------------------------------------------- */
-
-/* Takes the next word off *rest, quotes removed; NULL at the end of the line or before a comment. */
-static char *next_word(struct parser *p, char **rest)
-{
-    char *from = *rest;
-    while (isspace((unsigned char)*from))
-        from++;
-    if (*from == '\0' || *from == '#') {
-        *rest = from;
-        return NULL;
-    }
-    char *word = from, *to = from;
-    bool quoted = false;
-    for (; *from != '\0' && (quoted || !isspace((unsigned char)*from)); from++) {
-        if (*from == '"')
-            quoted = !quoted;
-        else
-            *to++ = *from;
-    }
-    if (quoted)
-        mistake(p, "a quote is not closed");
-    *rest = *from == '\0' ? from : from + 1;
-    *to = '\0';
-    return word;
-}
-
-static void split(struct parser *p)
-{
-    struct line *line = &p->line;
-    char *rest = line->text;
-    line->count = 0;
-    line->keyword = next_word(p, &rest);
-    for (char *word; (word = next_word(p, &rest)) != NULL;) {
-        char *equals = strchr(word, '=');
-        if (equals == NULL) {
-            mistake(p, "\"%s\" is not of the form key=value", word);
-        } else if (line->count == MAX_WORDS) {
-            mistake(p, "more than %d words", MAX_WORDS);
-        } else {
-            *equals = '\0';
-            line->words[line->count++] = (struct word){word, equals + 1, false};
-        }
-    }
-}
-
-static const char *find(struct line *line, const char *key)
-{
-    for (size_t i = 0; i < line->count; i++) {
-        if (strcmp(line->words[i].key, key) == 0) {
-            line->words[i].read = true;
-            return line->words[i].value;
-        }
-    }
-    return NULL;
-}
-
-/* The value of a key on this line; for a GPU also from the defaults; else otherwise, where NULL means "must be there". */
-static const char *value_of(struct parser *p, const char *key, const char *otherwise)
-{
-    const char *value = find(&p->line, key);
-    if (value == NULL && strcmp(p->line.keyword, "gpu") == 0)
-        value = find(&p->defaults, key);
-    if (value == NULL)
-        value = otherwise;
-    if (value == NULL)
-        mistake(p, "%s= is missing", key);
-    return value == NULL ? "" : value;
-}
-
-static void refuse_unread(struct parser *p, const struct line *line)
-{
-    for (size_t i = 0; i < line->count; i++)
-        if (!line->words[i].read)
-            mistake(p, "%s does not know the key \"%s\"", line->keyword, line->words[i].key);
-}
-
-/* ---- values ---------------------------------------------------------------------------------------------------- */
-
-static void text(struct parser *p, const char *key, const char *otherwise, char target[MAX_TEXT])
-{
-    const char *value = value_of(p, key, otherwise);
-    if (strlen(value) >= MAX_TEXT)
-        mistake(p, "%s= is longer than %d characters", key, MAX_TEXT - 1);
-    else
-        strcpy(target, value);
-}
-
-static unsigned long long number_in(struct parser *p, const char *key, const char *value, char **end)
-{
-    if (!isdigit((unsigned char)*value)) {
-        mistake(p, "%s=%s is not a number", key, value);
-        *end = (char *)(uintptr_t)"";
-        return 0;
-    }
-    return strtoull(value, end, 10);
-}
-
-static unsigned long long number(struct parser *p, const char *key, const char *otherwise)
-{
-    const char *value = value_of(p, key, otherwise);
-    char *end;
-    unsigned long long result = number_in(p, key, value, &end);
-    if (*end != '\0')
-        mistake(p, "%s=%s is not a number", key, value);
-    return result;
-}
-
-/* Bytes, or KiB, MiB, GiB with that suffix. */
-static unsigned long long bytes(struct parser *p, const char *key, const char *otherwise)
-{
-    const char *value = value_of(p, key, otherwise);
-    char *end;
-    unsigned long long result = number_in(p, key, value, &end);
-    if (strcmp(end, "KiB") == 0)
-        return result << 10;
-    if (strcmp(end, "MiB") == 0)
-        return result << 20;
-    if (strcmp(end, "GiB") == 0)
-        return result << 30;
-    if (*end != '\0')
-        mistake(p, "%s=%s is not a size in bytes, KiB, MiB or GiB", key, value);
-    return result;
-}
-
-static int meaning_of(struct parser *p, const char *key, const char *value, const struct meaning *table)
-{
-    for (; table->word != NULL; table++)
-        if (strcmp(table->word, value) == 0)
-            return table->value;
-    mistake(p, "%s= does not know \"%s\"", key, value);
-    return 0;
-}
-
-static int choice(struct parser *p, const char *key, const char *otherwise, const struct meaning *table)
-{
-    return meaning_of(p, key, value_of(p, key, otherwise), table);
-}
-
 /* "0000:41:00" with or without a function: domain, bus, device in hexadecimal. */
 static struct pci_address address(struct parser *p, const char *key)
 {
     struct pci_address pci = {0, 0, 0};
-    const char *value = value_of(p, key, NULL);
+    const char *value = words_value_of(p, key, NULL);
     if (sscanf(value, "%x:%x:%x", &pci.domain, &pci.bus, &pci.device) != 3)
-        mistake(p, "%s=%s is not a PCI address such as 0000:41:00.0", key, value);
+        words_mistake(p, "%s=%s is not a PCI address such as 0000:41:00.0", key, value);
     return pci;
 }
 
 /* "4x16": generation and width. */
 static void pcie(struct parser *p, const char *key, const char *otherwise, unsigned *generation, unsigned *width)
 {
-    const char *value = value_of(p, key, otherwise);
+    const char *value = words_value_of(p, key, otherwise);
     if (sscanf(value, "%ux%u", generation, width) != 2)
-        mistake(p, "%s=%s is not generation and width such as 4x16", key, value);
+        words_mistake(p, "%s=%s is not generation and width such as 4x16", key, value);
 }
 
 /* "0-15,32": sets these bits. */
 static void cpus(struct parser *p, const char *key, unsigned long set[CPU_WORDS])
 {
-    const char *value = value_of(p, key, "");
+    const char *value = words_value_of(p, key, "");
     memset(set, 0, sizeof(unsigned long) * CPU_WORDS);
     while (*value != '\0') {
         char *end;
-        unsigned long long first = number_in(p, key, value, &end), last = first;
+        unsigned long long first = words_number_in(p, key, value, &end), last = first;
         if (*end == '-')
-            last = number_in(p, key, end + 1, &end);
+            last = words_number_in(p, key, end + 1, &end);
         if (last >= CPU_WORDS * 64 || (*end != ',' && *end != '\0')) {
-            mistake(p, "%s=%s is not a list of CPUs such as 0-15,32 below %d", key, value, CPU_WORDS * 64);
+            words_mistake(p, "%s=%s is not a list of CPUs such as 0-15,32 below %d", key, value, CPU_WORDS * 64);
             return;
         }
         for (unsigned long long cpu = first; cpu <= last; cpu++)
@@ -281,33 +98,31 @@ static unsigned long long throttle(struct parser *p)
 {
     char list[MAX_TEXT] = "", *rest = NULL;
     unsigned long long bits = 0;
-    text(p, "throttle", "none", list);
+    words_text(p, "throttle", "none", list);
     for (char *word = strtok_r(list, ",", &rest); word != NULL; word = strtok_r(NULL, ",", &rest))
-        bits |= (unsigned long long)meaning_of(p, "throttle", word, THROTTLES);
+        bits |= (unsigned long long)words_meaning_of(p, "throttle", word, THROTTLES);
     return bits;
 }
 
 /* The GPU that a key names by its number; the first one after a mistake, so that callers can go on. */
 static struct gpu *gpu_of(struct parser *p, const char *key)
 {
-    unsigned long long index = number(p, key, NULL);
+    unsigned long long index = words_number(p, key, NULL);
     if (index >= p->box->gpu_count) {
-        mistake(p, "%s=%llu: no such GPU is described above", key, index);
+        words_mistake(p, "%s=%llu: no such GPU is described above", key, index);
         index = 0;
     }
     return &p->box->gpus[index];
 }
 
-/* ---- keywords -------------------------------------------------------------------------------------------------- */
-
 static void read_driver(struct parser *p)
 {
-    text(p, "version", NULL, p->box->driver);
+    words_text(p, "version", NULL, p->box->driver);
 }
 
 static void read_init(struct parser *p)
 {
-    p->box->init_error = choice(p, "error", NULL, ERRORS);
+    p->box->init_error = words_choice(p, "error", NULL, ERRORS);
 }
 
 static void read_defaults(struct parser *p)
@@ -333,38 +148,38 @@ static void read_gpu(struct parser *p)
 {
     struct box *box = p->box;
     if (box->gpu_count == MAX_GPUS) {
-        mistake(p, "more than %d GPUs", MAX_GPUS);
+        words_mistake(p, "more than %d GPUs", MAX_GPUS);
         return;
     }
     struct gpu *gpu = &box->gpus[box->gpu_count];
     gpu->index = box->gpu_count;
     gpu->pci = address(p, "bus");
     if (gpu->index > 0 && !before(gpu[-1].pci, gpu->pci))
-        mistake(p, "GPUs are described in the order of their PCI addresses, as NVML numbers them");
-    text(p, "uuid", NULL, gpu->uuid);
-    text(p, "name", NULL, gpu->name);
-    gpu->total = bytes(p, "memory", NULL);
-    gpu->reserved = bytes(p, "reserved", "0");
-    gpu->used = bytes(p, "used", "0");
+        words_mistake(p, "GPUs are described in the order of their PCI addresses, as NVML numbers them");
+    words_text(p, "uuid", NULL, gpu->uuid);
+    words_text(p, "name", NULL, gpu->name);
+    gpu->total = words_bytes(p, "memory", NULL);
+    gpu->reserved = words_bytes(p, "reserved", "0");
+    gpu->used = words_bytes(p, "used", "0");
     if (gpu->reserved > gpu->total)
-        mistake(p, "reserved= is more than memory=");
-    const char *compute = value_of(p, "compute", NULL);
+        words_mistake(p, "reserved= is more than memory=");
+    const char *compute = words_value_of(p, "compute", NULL);
     if (sscanf(compute, "%u.%u", &gpu->compute_major, &gpu->compute_minor) != 2)
-        mistake(p, "compute=%s is not a compute capability such as 9.0", compute);
-    gpu->numa = strcmp(value_of(p, "numa", "unsupported"), "unsupported") == 0 ? -1 : (int)number(p, "numa", "0");
-    gpu->own_numa = strcmp(value_of(p, "own_numa", "none"), "none") == 0 ? -1 : (int)number(p, "own_numa", "0");
+        words_mistake(p, "compute=%s is not a compute capability such as 9.0", compute);
+    gpu->numa = strcmp(words_value_of(p, "numa", "unsupported"), "unsupported") == 0 ? -1 : (int)words_number(p, "numa", "0");
+    gpu->own_numa = strcmp(words_value_of(p, "own_numa", "none"), "none") == 0 ? -1 : (int)words_number(p, "own_numa", "0");
     if (gpu->numa >= 64)
-        mistake(p, "numa= is 64 or more");
+        words_mistake(p, "numa= is 64 or more");
     cpus(p, "cpus", gpu->cpus);
     pcie(p, "pcie", "4x16", &gpu->pcie_generation, &gpu->pcie_width);
-    pcie(p, "pcie_max", value_of(p, "pcie", "4x16"), &gpu->pcie_generation_max, &gpu->pcie_width_max);
-    gpu->mig = choice(p, "mig", "unsupported", SWITCHABLE);
-    gpu->ecc_uncorrected = number(p, "ecc_uncorrected", "0");
-    gpu->row_remap_pending = choice(p, "row_remap_pending", "no", YES_NO);
-    gpu->row_remap_failed = choice(p, "row_remap_failed", "no", YES_NO);
-    gpu->retired_pages_pending = choice(p, "retired_pages_pending", "unsupported", YES_NO);
+    pcie(p, "pcie_max", words_value_of(p, "pcie", "4x16"), &gpu->pcie_generation_max, &gpu->pcie_width_max);
+    gpu->mig = words_choice(p, "mig", "unsupported", SWITCHABLE);
+    gpu->ecc_uncorrected = words_number(p, "ecc_uncorrected", "0");
+    gpu->row_remap_pending = words_choice(p, "row_remap_pending", "no", YES_NO);
+    gpu->row_remap_failed = words_choice(p, "row_remap_failed", "no", YES_NO);
+    gpu->retired_pages_pending = words_choice(p, "retired_pages_pending", "unsupported", YES_NO);
     gpu->throttle = throttle(p);
-    gpu->lost = (enum lost)choice(p, "lost", "no", LOST);
+    gpu->lost = (enum lost)words_choice(p, "lost", "no", LOST);
     box->gpu_count++;
     for (unsigned i = 0; i < gpu->index; i++) {
         bool one_node = gpu->numa == box->gpus[i].numa;
@@ -377,28 +192,28 @@ static void read_process(struct parser *p)
 {
     struct box *box = p->box;
     if (box->process_count == MAX_PROCESSES) {
-        mistake(p, "more than %d processes", MAX_PROCESSES);
+        words_mistake(p, "more than %d processes", MAX_PROCESSES);
         return;
     }
     struct process *process = &box->processes[box->process_count++];
     process->gpu = gpu_of(p, "gpu")->index;
-    process->pid = (unsigned)number(p, "pid", NULL);
-    bool untold = strcmp(value_of(p, "used", NULL), "untold") == 0;
-    process->used = untold ? NVML_VALUE_NOT_AVAILABLE : bytes(p, "used", NULL);
-    process->kind = (enum process_kind)choice(p, "kind", "compute", KINDS);
+    process->pid = (unsigned)words_number(p, "pid", NULL);
+    bool untold = strcmp(words_value_of(p, "used", NULL), "untold") == 0;
+    process->used = untold ? NVML_VALUE_NOT_AVAILABLE : words_bytes(p, "used", NULL);
+    process->kind = (enum process_kind)words_choice(p, "kind", "compute", KINDS);
 }
 
 static void read_fail(struct parser *p)
 {
     struct box *box = p->box;
     if (box->failure_count == MAX_FAILURES) {
-        mistake(p, "more than %d failures", MAX_FAILURES);
+        words_mistake(p, "more than %d failures", MAX_FAILURES);
         return;
     }
     struct failure *failure = &box->failures[box->failure_count++];
     failure->gpu = gpu_of(p, "gpu")->index;
-    text(p, "function", NULL, failure->function);
-    failure->error = choice(p, "error", NULL, ERRORS);
+    words_text(p, "function", NULL, failure->function);
+    failure->error = words_choice(p, "error", NULL, ERRORS);
 }
 
 static void read_pair(struct parser *p)
@@ -406,13 +221,13 @@ static void read_pair(struct parser *p)
     unsigned a = gpu_of(p, "a")->index, b = gpu_of(p, "b")->index;
     struct pair *pair = &p->box->pairs[a][b];
     if (a == b)
-        mistake(p, "a pair is of two GPUs");
-    if (find(&p->line, "level") != NULL)
-        pair->level = (unsigned)choice(p, "level", NULL, LEVELS);
-    if (find(&p->line, "p2p_read") != NULL)
-        pair->p2p_read = (unsigned)choice(p, "p2p_read", NULL, P2P);
-    if (find(&p->line, "p2p_nvlink") != NULL)
-        pair->p2p_nvlink = (unsigned)choice(p, "p2p_nvlink", NULL, P2P);
+        words_mistake(p, "a pair is of two GPUs");
+    if (words_find(&p->line, "level") != NULL)
+        pair->level = (unsigned)words_choice(p, "level", NULL, LEVELS);
+    if (words_find(&p->line, "p2p_read") != NULL)
+        pair->p2p_read = (unsigned)words_choice(p, "p2p_read", NULL, P2P);
+    if (words_find(&p->line, "p2p_nvlink") != NULL)
+        pair->p2p_nvlink = (unsigned)words_choice(p, "p2p_nvlink", NULL, P2P);
     p->box->pairs[b][a] = *pair;
 }
 
@@ -420,7 +235,7 @@ static void add_nvlinks(struct parser *p, struct gpu *gpu, struct nvlink nvlink,
 {
     for (; count > 0; count--) {
         if (gpu->nvlink_count == MAX_NVLINKS) {
-            mistake(p, "GPU %u has more than %d NVLinks", gpu->index, MAX_NVLINKS);
+            words_mistake(p, "GPU %u has more than %d NVLinks", gpu->index, MAX_NVLINKS);
             return;
         }
         gpu->nvlinks[gpu->nvlink_count++] = nvlink;
@@ -430,9 +245,9 @@ static void add_nvlinks(struct parser *p, struct gpu *gpu, struct nvlink nvlink,
 /* Between the GPUs a and b, or from gpu into the switches of the box. */
 static void read_nvlink(struct parser *p)
 {
-    unsigned long long count = number(p, "count", "1");
-    bool active = choice(p, "active", "yes", YES_NO) == 1;
-    if (find(&p->line, "gpu") != NULL) {
+    unsigned long long count = words_number(p, "count", "1");
+    bool active = words_choice(p, "active", "yes", YES_NO) == 1;
+    if (words_find(&p->line, "gpu") != NULL) {
         struct nvlink nvlink = {active, true, address(p, "switch")};
         add_nvlinks(p, gpu_of(p, "gpu"), nvlink, count);
         return;
@@ -454,17 +269,17 @@ static const struct {
 
 static void read_line(struct parser *p)
 {
-    split(p);
+    words_split(p);
     if (p->line.keyword == NULL)
         return;
     for (size_t i = 0; i < sizeof KEYWORDS / sizeof KEYWORDS[0]; i++) {
         if (strcmp(KEYWORDS[i].word, p->line.keyword) == 0) {
             KEYWORDS[i].read(p);
-            refuse_unread(p, &p->line);
+            words_refuse_unread(p, &p->line);
             return;
         }
     }
-    mistake(p, "the keyword \"%s\" is unknown", p->line.keyword);
+    words_mistake(p, "the keyword \"%s\" is unknown", p->line.keyword);
 }
 
 /* GPUs that both have active links into switches reach each other by NVLink, unless a pair line says otherwise. */
@@ -492,11 +307,11 @@ bool box_read(FILE *file, struct box *box, char *error, size_t error_size)
     while (error[0] == '\0' && fgets(p->line.text, sizeof p->line.text, file) != NULL) {
         p->number++;
         if (strlen(p->line.text) == sizeof p->line.text - 1)
-            mistake(p, "longer than %d characters", MAX_LINE - 2);
+            words_mistake(p, "longer than %d characters", MAX_LINE - 2);
         read_line(p);
     }
     if (error[0] == '\0' && box->gpu_count > 0)
-        refuse_unread(p, &p->defaults);
+        words_refuse_unread(p, &p->defaults);
     join_switched(box);
     free(p);
     return error[0] == '\0';

@@ -357,7 +357,8 @@ def test_one_gpu_with_a_link_to_a_switch_joins_nothing(describe: Describe) -> No
         (f"{GPU}\n{GPU}", "line 3: GPUs are described in the order of their PCI addresses"),
         ("process gpu=0 pid=1 used=1", "gpu=0: no such GPU is described above"),
         ('gpu name="H100', "a quote is not closed"),
-        (f"{GPU} reserved=99GiB", "reserved= is more than memory="),
+        (GPU.replace("529MiB", "99GiB"), "reserved= is more than memory="),
+        (f"{GPU} reserved=1GiB", "reserved= is given twice"),
     ],
 )
 def test_a_mistake_in_a_description_is_named_with_its_line(
