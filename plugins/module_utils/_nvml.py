@@ -53,6 +53,15 @@ TO_SWITCH = 2  # NVML_NVLINK_DEVICE_TYPE_SWITCH
 MEMORY_V2 = 0x02000028  # nvmlMemory_v2: version 2, 40 bytes
 
 
+def import_from(tools_dir: str) -> None:
+    """Let this Python import what is installed in the virtual environment ``tools_dir``, as a last resort.
+
+    The packages there are pure Python, so it does not matter which Python the environment was made with; a module
+    then runs under the interpreter that Ansible found, and needs nothing installed in it.
+    """
+    sys.path.extend(str(path) for path in sorted(Path(tools_dir).glob("lib/python3*/site-packages")))
+
+
 def read_topology() -> Topology:
     """Read everything about this host: GPUs and links from NVML, NUMA nodes from the kernel."""
     return dataclasses.replace(read_gpus(), numa_nodes=read_numa_nodes())
@@ -179,6 +188,7 @@ def _gpu(device: _Device, proc: Path, pci_devices: Path) -> Gpu:
         uuid=None if uuid is None else _text(uuid),
         name=None if name is None else _text(name),
         pci_bus_id=device.bus_id,
+        minor_number=ask("nvmlDeviceGetMinorNumber"),
         memory_total_bytes=total,
         memory_used_bytes=used,
         memory_free_bytes=free,

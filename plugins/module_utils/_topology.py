@@ -69,13 +69,14 @@ class Gpu:
     ``index`` counts in PCI bus order, which is also CUDA's under ``CUDA_DEVICE_ORDER=PCI_BUS_ID``. ``uuid``
     is None only for a GPU that is lost. ``memory_reserved_bytes`` belongs to driver and firmware: no process
     can have it; where an old driver does not tell it apart it is None and counts as used. ``mig_enabled`` is
-    None on a GPU that cannot do MIG.
+    None on a GPU that cannot do MIG. The GPU's device node is ``/dev/nvidia<minor_number>``.
     """
 
     index: int
     uuid: str | None = None
     name: str | None = None
     pci_bus_id: str | None = None
+    minor_number: int | None = None
     memory_total_bytes: int | None = None
     memory_used_bytes: int | None = None
     memory_free_bytes: int | None = None
@@ -205,6 +206,7 @@ def _gpu(record: Record) -> Gpu:
         uuid=record.text("uuid"),
         name=record.text("name"),
         pci_bus_id=record.text("pci_bus_id"),
+        minor_number=record.integer("minor_number"),
         memory_total_bytes=record.integer("memory_total_bytes"),
         memory_used_bytes=record.integer("memory_used_bytes"),
         memory_free_bytes=record.integer("memory_free_bytes"),

@@ -23,8 +23,15 @@ extends_documentation_fragment:
   - llmops.inference.attributes.info_module
 requirements:
   - Python >= 3.9
-  - The Python package C(nvidia-ml-py), for the Python that runs the module, on hosts with NVIDIA GPUs.
-options: {}
+  - The Python package C(nvidia-ml-py) on hosts with NVIDIA GPUs, for the Python that runs the module or in
+    O(tools_dir).
+options:
+  tools_dir:
+    description:
+      - A virtual environment that holds C(nvidia-ml-py), looked at where the Python that runs the module has none.
+      - The role P(llmops.inference.vllm_runtime#role) makes it.
+    type: path
+    default: /opt/vllm/tools
 notes:
   - Run it with root's rights. Without them NVML hides some values, such as the memory of another user's
     process.
@@ -103,6 +110,11 @@ topology:
           returned: success
           type: str
           sample: "0000:17:00.0"
+        minor_number:
+          description: The number in the name of its device node, C(/dev/nvidia0) for V(0).
+          returned: success
+          type: int
+          sample: 0
         memory_total_bytes:
           description: All memory of the GPU, the sum of reserved, used and free.
           returned: success
@@ -282,11 +294,14 @@ topology:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmops.inference.plugins.module_utils._nvml import read_topology
+from ansible_collections.llmops.inference.plugins.module_utils._nvml import import_from, read_topology
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={"tools_dir": {"type": "path", "default": "/opt/vllm/tools"}}, supports_check_mode=True
+    )
+    import_from(module.params["tools_dir"])
     module.exit_json(changed=False, topology=read_topology().to_dict())
 
 

@@ -64,6 +64,7 @@ def test_the_reference_box_is_three_gpus_of_which_two_share_a_pcie_4_switch() ->
         uuid="GPU-a1f3c0de-0000-4000-8000-000000000002",
         name="NVIDIA H100 PCIe",
         pci_bus_id="0000:65:00.0",
+        minor_number=2,
         memory_total_bytes=81559 * MIB,
         memory_used_bytes=0,
         memory_free_bytes=(81559 - 551) * MIB,

@@ -68,7 +68,7 @@ def test_a_topology_survives_json() -> None:
 def test_the_dict_has_the_documented_keys() -> None:
     plain = BOX.to_dict()
     gpu_keys = (
-        "index uuid name pci_bus_id memory_total_bytes memory_used_bytes memory_free_bytes "
+        "index uuid name pci_bus_id minor_number memory_total_bytes memory_used_bytes memory_free_bytes "
         "memory_reserved_bytes compute_capability numa_node cpu_affinity pcie mig_enabled health processes"
     )
     assert set(plain) == {"driver_loaded", "driver_version", "gpus", "links", "numa_nodes", "problem"}
