@@ -1,0 +1,112 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Admission to a device: one start at a time, enough memory first, and a lock that never outlives its holder."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.llmops.inference.plugins.module_utils import _guard
+from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.module_utils._ticket import Ticket
+
+GIB = 1 << 30
+
+
+def ticket(service: str, port: int, *devices: str, gib: int = 1, start_timeout: int = 0) -> Ticket:
+    return Ticket(
+        service=service,
+        model=service,
+        host="127.0.0.1",
+        port=port,
+        required_free_bytes={device: gib * GIB for device in devices},
+        start_timeout=start_timeout,
+        neighbours=0,
+        digest=f"digest of {service}",
+    )
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number = probe.getsockname()[1]
+    return number
+
+
+@pytest.fixture(autouse=True)
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host of two devices with 2 GiB free on each, on which every holder of a lock is still starting."""
+    for directory in ("locks", "mini", "micro", "medium"):
+        (tmp_path / directory).mkdir()
+    monkeypatch.setattr(_guard, "RUNTIME_DIRECTORY", tmp_path)
+    monkeypatch.setattr(_guard, "started_path", lambda service: tmp_path / service / "started.json")
+    monkeypatch.setattr(_guard, "free_bytes", lambda: {"GPU-a": 2 * GIB, "GPU-b": 2 * GIB})
+    monkeypatch.setattr(_guard, "_is_starting", lambda service: True)
+    monkeypatch.setattr(_guard, "_POLL_SECONDS", 0.01)
+    return tmp_path
+
+
+def locks(host: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in (host / "locks").iterdir() if path.name != "registry"}
+
+
+def test_a_start_holds_all_its_devices_and_says_what_it_was_started_with(host: Path, port: int) -> None:
+    _guard.admit(ticket("medium", port, "GPU-a", "GPU-b"))
+    assert locks(host) == {"GPU-a": "medium", "GPU-b": "medium"}
+    assert "digest of medium" in (host / "medium/started.json").read_text()
+
+
+def test_a_neighbour_waits_while_the_device_is_held_and_then_gives_up_naming_the_holder(host: Path, port: int) -> None:
+    _guard.admit(ticket("mini", port, "GPU-b"))
+    with pytest.raises(InferenceError, match="'mini' is starting on GPU-b"):
+        _guard.admit(ticket("medium", port, "GPU-a", "GPU-b"))
+    assert locks(host) == {"GPU-b": "mini"}, "all devices or none"
+
+
+def test_the_next_start_is_admitted_once_the_holder_lets_go(host: Path, port: int) -> None:
+    _guard.admit(ticket("mini", port, "GPU-b"))
+    _guard.release(ticket("mini", port))
+    _guard.admit(ticket("micro", port, "GPU-b"))
+    assert locks(host) == {"GPU-b": "micro"}
+
+
+def test_a_lock_whose_holder_no_longer_starts_is_taken_over(
+    host: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _guard.admit(ticket("mini", port, "GPU-b"))
+    monkeypatch.setattr(_guard, "_is_starting", lambda service: False)
+    _guard.admit(ticket("micro", port, "GPU-b"))
+    assert locks(host) == {"GPU-b": "micro"}
+
+
+def test_release_frees_nothing_of_others(host: Path, port: int) -> None:
+    _guard.admit(ticket("mini", port, "GPU-b"))
+    _guard.release(ticket("micro", port, "GPU-b"))
+    assert locks(host) == {"GPU-b": "mini"}
+
+
+def test_too_little_free_memory_is_refused_in_bytes_and_frees_the_device(host: Path, port: int) -> None:
+    with pytest.raises(InferenceError, match=r"GPU-a has 2.00 GiB free, the engine will ask for 3.00 GiB"):
+        _guard.admit(ticket("mini", port, "GPU-a", gib=3))
+    assert locks(host) == {}
+
+
+def test_a_device_that_does_not_answer_is_not_waited_for_in_vain(port: int) -> None:
+    with pytest.raises(InferenceError, match="device GPU-gone does not answer"):
+        _guard.admit(ticket("mini", port, "GPU-gone"))
+
+
+def test_a_port_that_another_process_holds_is_found_before_the_model_is_loaded(host: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        with pytest.raises(InferenceError, match=f"cannot listen on 127.0.0.1:{taken}"):
+            _guard.admit(ticket("mini", taken, "GPU-a"))
+    assert locks(host) == {}

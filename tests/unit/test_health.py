@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A service is healthy when it has generated a token; everything else is said in words.
+
+The answers here are those of a broken or strange server; the real engine answers in the scenarios.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.module_utils._health import Endpoint, generate, listening
+
+Serve = Callable[[int, bytes], Endpoint]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start a server that answers every request with one status and body."""
+    servers = []
+
+    def start(status: int, body: bytes) -> Endpoint:
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_GET = do_POST
+
+            def log_message(self, *arguments: object) -> None:
+                """Write nothing into the test's output."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return Endpoint("127.0.0.1", server.server_address[1], "mini")
+
+    yield start
+    for server in servers:
+        server.shutdown()
+
+
+def event(text: str) -> bytes:
+    return b"data: " + text.encode() + b"\n\n"
+
+
+TOKENS = event('{"choices": [{"text": "a"}]}') + event('{"choices": [], "usage": {"completion_tokens": 2}}')
+
+
+def test_a_stream_of_tokens_is_counted_as_the_engine_counts_it(serve: Serve) -> None:
+    measured = generate(serve(200, TOKENS + event("[DONE]")), tokens=2, deadline=5)
+    assert measured.tokens == 2
+    assert 0 < measured.first_token_seconds <= measured.total_seconds
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "message"),
+    [
+        (401, b'{"error": "Unauthorized"}', "answered 401 to a completion"),
+        (500, b"engine dead", "answered 500 to a completion: engine dead"),
+        (200, b"", "answered 200 but generated no token"),
+        (200, event('{"error": {"message": "EngineDeadError"}}'), "broke off a completion: .*EngineDeadError"),
+        (200, event("not json"), "generated nothing within"),
+    ],
+)
+def test_whatever_is_not_a_token_is_no_health(serve: Serve, status: int, body: bytes, message: str) -> None:
+    with pytest.raises(InferenceError, match=message):
+        generate(serve(status, body), tokens=1, deadline=5)
+
+
+def test_nobody_listening_is_said_with_the_address() -> None:
+    with pytest.raises(InferenceError, match=r"http://127.0.0.1:9/v1 generated nothing within"):
+        generate(Endpoint("127.0.0.1", 9, "mini"), tokens=1, deadline=2)
+    assert not listening(Endpoint("127.0.0.1", 9, "mini"))
+
+
+def test_listening_is_a_200_on_health_and_no_more(serve: Serve) -> None:
+    assert listening(serve(200, b""))
+    assert not listening(serve(503, b""))
