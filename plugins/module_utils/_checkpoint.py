@@ -214,7 +214,7 @@ def _weight_files(directory: Path, index: Mapping[str, set[str]]) -> list[Path]:
     files = [file for file in files if not file.name.startswith("consolidated")] or files
     if not files:
         raise InferenceError(
-            f"{directory} has no *.safetensors file; the weights are absent, or of a format that is not read. "
+            f"{directory} has no *.safetensors file; its weights are absent or of a format that is not read. "
             "Fetch the model again, or state its geometry with weights_bytes.",
             file=str(directory),
         )
@@ -236,7 +236,7 @@ def _read_small(path: Path, purpose: str) -> bytes:
         size = path.stat().st_size
         if size > MAX_JSON_BYTES:
             raise InferenceError(
-                f"{path} has {size} bytes; at most {MAX_JSON_BYTES} are read.", file=str(path)
+                f"{path} has {size} bytes; {MAX_JSON_BYTES} at most are read.", file=str(path)
             )
         return path.read_bytes()
     except OSError as error:

@@ -14,12 +14,49 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ._errors import InferenceError
+
 SCHEMA = 1
+
+ACCELERATORS = ("cuda", "cpu")
+ON_OVERCOMMIT = ("refuse", "clamp")
 
 # Memory components of one service on one device, in the order in which the engine claims them.
 # The first two lie outside the engine's share (gate 1), the others inside it (gate 2).
 OUTSIDE_SHARE = ("context", "nccl")
 INSIDE_SHARE = ("weights", "persistent", "transient", "graphs", "kv_cache")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What holds for a whole host.
+
+    ``gpu_memory_budget`` is a ceiling for the sum of shares on each device. Where it does not start there,
+    ``on_overcommit`` decides whether the plan is made within what does (clamp) or refused (refuse).
+    ``reserve_bytes`` stay free on each device.
+    """
+
+    accelerator: str = "cuda"
+    gpu_memory_budget: float = 0.99
+    on_overcommit: str = "clamp"
+    engine_version: str | None = None
+    reserve_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range; InferenceError names the range."""
+        for key, value, known in (
+            ("accelerator", self.accelerator, ACCELERATORS),
+            ("on_overcommit", self.on_overcommit, ON_OVERCOMMIT),
+        ):
+            if value not in known:
+                raise InferenceError(f"{key} must be one of {', '.join(known)}, not {value!r}.")
+        if not 0 < self.gpu_memory_budget <= 1:
+            raise InferenceError(
+                f"gpu_memory_budget must be above 0 and at most 1, not {self.gpu_memory_budget}; it is the "
+                "fraction of a device's memory that the services on it may have together."
+            )
+        if self.reserve_bytes < 0:
+            raise InferenceError(f"reserve_bytes must not be negative, and it is {self.reserve_bytes}.")
 
 
 @dataclass(frozen=True)
@@ -48,6 +85,7 @@ class PlannedService:
     rope_arguments: Mapping[str, Any]  # engine flags that carry the rope settings, {} without any
     fingerprint: str | None  # of the model's files; None for a model known by its geometry only
     reason: str  # why these devices, in one sentence
+    length_reason: str  # why this context length, in bytes
 
 
 @dataclass(frozen=True)
