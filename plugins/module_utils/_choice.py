@@ -1,0 +1,244 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which service goes to which devices.
+
+Services that name their devices have them. The others choose in turn, the biggest need first, from the sets
+of devices that have room for them *and* leave room for all that follow; among those each takes the one with
+the lowest cost. The result is the lexicographically best of all placements, found by depth-first search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from ._devices import Device, resolve
+from ._errors import InferenceError
+from ._plan import Refusal
+from ._shares import to_units
+from ._sizing import Sized, gib, highest_on, start_key
+from ._topology import LEVELS, Topology
+
+# Placements looked at before the search settles for the first that it can extend; a host with 8 GPUs and a
+# dozen services needs far fewer.
+SEARCH_LIMIT = 20_000
+
+Cost = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The devices of a service and, in one sentence, why these."""
+
+    devices: tuple[Device, ...]
+    reason: str
+
+
+@dataclass
+class _State:
+    """The state of a search: who is on which device, and which states are known to lead nowhere."""
+
+    devices: Sequence[Device]
+    topology: Topology
+    budget: int
+    reserve: int
+    on: dict[str, list[Sized]]
+    taken: dict[str, int]  # units that the services on a device need at least
+    looked_at: int = 0
+    dead: set[tuple[object, ...]] = field(default_factory=set)
+
+    def put(self, sized: Sized, devices: Sequence[Device], sign: int = 1) -> None:
+        for device in devices:
+            if sign > 0:
+                self.on[device.id].append(sized)
+            else:
+                self.on[device.id].remove(sized)
+            self.taken[device.id] += sign * least_units(sized, devices)
+
+    def has_room(self, sized: Sized, devices: Sequence[Device], units: int) -> bool:
+        return all(self.taken[device.id] + units <= self.limit(sized, device) for device in devices)
+
+    def limit(self, sized: Sized, device: Device) -> int:
+        return min(self.budget, highest_on(device, [*self.on[device.id], sized], self.reserve))
+
+
+def least_units(sized: Sized, devices: Sequence[Device]) -> int:
+    """Return the least share with which a service can be planned on these devices."""
+    stated = sized.service.gpu_memory_utilization
+    need = sized.need_units(devices)
+    return need if stated is None else min(need, to_units(stated))
+
+
+def choose(
+    services: Sequence[Sized], devices: Sequence[Device], topology: Topology, budget: int, reserve: int
+) -> tuple[dict[str, Choice], list[Refusal]]:
+    """Return name -> choice, and the services that have none."""
+    chosen: dict[str, Choice] = {}
+    refusals: list[Refusal] = []
+    usable = [device for device in devices if device.problem is None]
+    empty: dict[str, list[Sized]] = {device.id: [] for device in devices}
+    state = _State(usable, topology, budget, reserve, empty, dict.fromkeys(empty, 0))
+    waiting = []
+    for sized in sorted(services, key=start_key):
+        if sized.service.gpus is None:
+            waiting.append(sized)
+            continue
+        named = _named(sized, devices)
+        if isinstance(named, Refusal):
+            refusals.append(named)
+        else:
+            state.put(sized, named)
+            reason = f"{names(named)}: named in the layout{_path(named, topology)}."
+            chosen[sized.name] = Choice(named, reason)
+    placeable = []
+    for sized in waiting:
+        if sized.service.tensor_parallel_size > len(usable):
+            refusals.append(_too_few(sized, devices, usable))
+        else:
+            placeable.append(sized)
+    found = _search(placeable, state)
+    choices = _greedy(placeable, state) if found is None else found
+    chosen.update((sized.name, choice) for sized, choice in zip(placeable, choices))
+    return chosen, refusals
+
+
+def _named(sized: Sized, devices: Sequence[Device]) -> tuple[Device, ...] | Refusal:
+    found = []
+    for name in sized.service.gpus or ():
+        try:
+            device = resolve(name, devices)
+        except InferenceError as error:
+            return Refusal(sized.name, f"gpus: {error}.", "")
+        if device.problem is not None:
+            return Refusal(sized.name, f"{device.problem}.", "")
+        if device in found:
+            return Refusal(sized.name, f"gpus names device {device.index} ({device.id}) twice.", "")
+        found.append(device)
+    return tuple(found)
+
+
+def _too_few(sized: Sized, devices: Sequence[Device], usable: Sequence[Device]) -> Refusal:
+    wanted = sized.service.tensor_parallel_size
+    problems = [device.problem for device in devices if device.problem is not None]
+    return Refusal(
+        sized.name,
+        f"it takes {wanted} devices, and {len(usable)} of this host can be used.",
+        "; ".join([f"{len(devices)} found, {len(problems)} left out", *problems]) + ".",
+    )
+
+
+def _search(services: Sequence[Sized], state: _State, place: int = 0) -> list[Choice] | None:
+    """Return the choices for ``services`` from ``place`` on, or None where not all of them have room."""
+    if place == len(services):
+        return []
+    key = (place, tuple(sorted(_signature(state, device, services[place:]) for device in state.devices)))
+    if key in state.dead or state.looked_at > SEARCH_LIMIT:
+        return None
+    sized = services[place]
+    candidates = _candidates(sized, state)
+    for cost, devices in candidates:
+        state.looked_at += 1
+        state.put(sized, devices)
+        rest = _search(services, state, place + 1)
+        state.put(sized, devices, -1)
+        if rest is not None:
+            return [Choice(devices, _reason(sized, devices, cost, len(candidates), state)), *rest]
+    state.dead.add(key)
+    return None
+
+
+def _signature(state: _State, device: Device, rest: Sequence[Sized]) -> tuple[object, ...]:
+    """Return what decides whether the rest has room; the device itself only where links matter."""
+    which = device.id if any(sized.service.tensor_parallel_size > 1 for sized in rest) else ""
+    outside = sum(sized.demand.outside_bytes for sized in state.on[device.id])
+    held = (state.taken[device.id], outside, len(state.on[device.id]))
+    return (which, device.total_bytes, device.used_by_others_bytes, *held)
+
+
+def _greedy(services: Sequence[Sized], state: _State) -> list[Choice]:
+    """Place services that have not all room where they cost least; the division refuses with arithmetic."""
+    result = []
+    for sized in services:
+        candidates = _candidates(sized, state) or _candidates(sized, state, anywhere=True)
+        cost, devices = candidates[0]
+        result.append(Choice(devices, _reason(sized, devices, cost, len(candidates), state)))
+        state.put(sized, devices)
+    return result
+
+
+def _candidates(sized: Sized, state: _State, anywhere: bool = False) -> list[tuple[Cost, tuple[Device, ...]]]:
+    """Return the sets of devices with room for a service, the lowest cost first."""
+    count = sized.service.tensor_parallel_size
+    if state.devices[0].id.startswith("numa:"):
+        # The engine runs where its CPUs are; a node other than the first is the layout's to name.
+        sets = [tuple(state.devices[:count])]
+    else:
+        sets = list(combinations(state.devices, count))
+    found = []
+    for devices in sets:
+        if anywhere or state.has_room(sized, devices, least_units(sized, devices)):
+            found.append((_cost(sized, devices, state), devices))
+    return sorted(found, key=lambda item: (item[0], [device.index for device in item[1]]))
+
+
+def _cost(sized: Sized, devices: tuple[Device, ...], state: _State) -> Cost:
+    """Return what placing a service there costs, the weightiest first.
+
+    Several devices: whether the longest context has room, neighbours, the worst and the sum of the links,
+    missing P2P, NUMA nodes, degraded devices, and then the most free memory. One device: whether the longest
+    context has room, ranks of bigger services there, degraded, and then the least memory left over.
+    """
+    cramped = not state.has_room(sized, devices, sized.want_units(devices))
+    degraded = sum(device.degraded for device in devices)
+    room = min(
+        device.total_bytes * (state.limit(sized, device) - state.taken[device.id]) for device in devices
+    )
+    if len(devices) == 1:
+        sharded = sum(other.service.tensor_parallel_size > 1 for other in state.on[devices[0].id])
+        return (cramped, sharded, degraded, -room if cramped else room)
+    links = [state.topology.link(a.index, b.index) for a, b in combinations(devices, 2)]
+    distances = [state.topology.distance(link.a, link.b) for link in links]
+    neighbours = sum(len(state.on[device.id]) for device in devices)
+    without_p2p = sum(link.p2p_read not in (None, "ok") for link in links)
+    nodes = len({device.numa_node for device in devices})
+    return (cramped, neighbours, max(distances), sum(distances), without_p2p, nodes, degraded, -room)
+
+
+def _reason(sized: Sized, devices: tuple[Device, ...], cost: Cost, candidates: int, state: _State) -> str:
+    if devices[0].id.startswith("numa:"):
+        return f"{names(devices)}: where the engine's CPUs are."
+    among = f"of {candidates} with room" if candidates > 1 else "the only one with room"
+    if len(devices) > 1:
+        set_word = "pair" if len(devices) == 2 else "set"
+        return f"{names(devices)}: the best connected {set_word} {among}{_path(devices, state.topology)}."
+    if cost[0]:
+        return f"{names(devices)}: the most memory {among}, though not for the longest context."
+    total = devices[0].total_bytes
+    left = total * (state.limit(sized, devices[0]) - state.taken[devices[0].id] - sized.want_units(devices))
+    return f"{names(devices)}: the least memory left over ({gib(left // 10_000)}) {among}."
+
+
+def names(devices: Sequence[Device]) -> str:
+    """Return devices as a sentence calls them."""
+    kind = "NUMA node" if devices[0].id.startswith("numa:") else "GPU"
+    *others, last = [str(device.index) for device in devices]
+    return f"{kind}s {', '.join(others)} and {last}" if others else f"{kind} {last}"
+
+
+def _path(devices: Sequence[Device], topology: Topology) -> str:
+    """Return the worst link of a set as the end of a sentence; empty for one device or unknown links."""
+    gpus = [device.index for device in devices if not device.id.startswith("numa:")]
+    worst = max((topology.distance(a, b) for a, b in combinations(gpus, 2)), default=0)
+    return f", {LEVELS[worst - 1]} at worst between them" if 0 < worst <= len(LEVELS) else ""
+
+
+def by_device(choices: Mapping[str, Choice], services: Sequence[Sized]) -> dict[str, list[Sized]]:
+    """Return device id -> the services on it, in start order."""
+    result: dict[str, list[Sized]] = {}
+    for sized in sorted(services, key=start_key):
+        if sized.name in choices:
+            for device in choices[sized.name].devices:
+                result.setdefault(device.id, []).append(sized)
+    return result

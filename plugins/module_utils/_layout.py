@@ -1,0 +1,337 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The layout: what a user wants served on one host, checked as far as that needs no host.
+
+``parse_layout`` reads the list of services as it stands in an inventory and returns ``Service`` objects, or
+raises one ``InferenceError`` that lists every mistake it found. Whether a GPU exists, whether heads divide
+and whether anything fits is the planner's business (``_placement``).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any
+
+from ._errors import InferenceError
+from ._values import Fields, Problems, as_integer, as_number, is_json, printable, shown
+
+MAX_SERVICES = 256  # on one host; a longer list is a mistake, and refusing it keeps the planner fast
+NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
+NUMA = re.compile(r"numa:[0-9]{1,4}")
+DEVICE = re.compile(r"[0-9]{1,4}|GPU-[0-9a-fA-F][0-9a-fA-F-]{0,35}|numa:[0-9]{1,4}")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+FLAG = re.compile(r"[a-z][a-z0-9-]*")
+KV_CACHE_DTYPES = ("auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2")
+ROPE_TYPES = ("yarn",)
+TENSOR_PARALLEL_SIZES = range(1, 65)
+LOWEST_PORT = 1024  # below, a service would need a capability that its hardened unit does not have
+
+# Pinned, because the engine's own defaults follow the size of the card and move the memory it needs.
+DEFAULT_MAX_NUM_SEQS = {"cuda": 256, "cpu": 32}
+DEFAULT_MAX_NUM_BATCHED_TOKENS = {"cuda": 8192, "cpu": 2048}
+
+# Flags of the engine that the plan decides; the text says where the user states them instead.
+OWNED_FLAGS = {
+    "model": "state it as `model`",
+    "config": "the deployment writes the engine's configuration file itself",
+    "served-model-name": "state it as `served_model_name`",
+    "host": "state it as `host`",
+    "port": "state it as `port`",
+    "uds": "a service listens on its `host` and `port`",
+    "tensor-parallel-size": "state it as `tensor_parallel_size`",
+    "gpu-memory-utilization": "state it as `gpu_memory_utilization`, or leave it to the plan",
+    "kv-cache-memory-bytes": "it would bypass the planned share; state `gpu_memory_utilization`",
+    "num-gpu-blocks-override": "it would bypass the planned share; state `gpu_memory_utilization`",
+    "max-model-len": "state it as `max_model_len`",
+    "max-num-seqs": "state it as `max_num_seqs`",
+    "max-num-batched-tokens": "state it as `max_num_batched_tokens`",
+    "kv-cache-dtype": "state it as `kv_cache_dtype`",
+    "rope-scaling": "state it as `rope`",
+    "rope-theta": "the model's own is carried over",
+    "api-key": "it would show in the process list; state VLLM_API_KEY in `secret_environment`",
+    "shutdown-timeout": "state it as `shutdown_timeout`",
+    "pipeline-parallel-size": "the plan knows tensor parallelism only; use `tensor_parallel_size`",
+    "data-parallel-size": "the plan knows tensor parallelism only; make one service per replica",
+    "nnodes": "the plan covers one host",
+}
+OWNED_VARIABLES = {
+    "VLLM_PORT": "the engine's internal ports would clash with the service's",
+    "CUDA_VISIBLE_DEVICES": "the plan chooses the devices; state `gpus`",
+    "CUDA_DEVICE_ORDER": "devices are addressed by UUID in PCI bus order",
+    "NVIDIA_VISIBLE_DEVICES": "the plan chooses the devices; state `gpus`",
+    "CPU_VISIBLE_MEMORY_NODES": "the plan chooses the NUMA node; state `gpus` as `numa:K`",
+    "VLLM_CPU_KVCACHE_SPACE": "it would bypass the planned share; state `gpu_memory_utilization`",
+    "VLLM_ENABLE_STARTUP_PLAN": "its key ignores the share, so a changed plan would not take effect",
+    "VLLM_SERVER_DEV_MODE": "it opens endpoints that let any caller execute code",
+}
+
+
+@dataclass(frozen=True)
+class Rope:
+    """A rope scaling that replaces the checkpoint's. ``original`` None: the checkpoint's own length."""
+
+    rope_type: str
+    factor: float
+    original_max_position_embeddings: int | None = None
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service of the layout, with every default filled in.
+
+    ``gpus`` None means that the planner chooses ``tensor_parallel_size`` devices. ``max_model_len`` None
+    means ``fit``. Secret values are left out of ``repr``.
+    """
+
+    name: str
+    model: str
+    port: int
+    served_model_name: str
+    host: str
+    gpus: tuple[str, ...] | None
+    tensor_parallel_size: int
+    max_model_len: int | None
+    memory_weight: float | None
+    gpu_memory_utilization: float | None
+    kv_cache_dtype: str
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    rope: Rope | None
+    min_pcie_generation: int | None
+    engine_args: Mapping[str, Any]
+    environment: Mapping[str, str]
+    geometry: Mapping[str, Any] | None
+    shutdown_timeout: int
+    start_timeout: int
+    secret_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def parse_layout(services: Any, accelerator: str = "cuda") -> list[Service]:
+    """Return the services in the layout's order; InferenceError lists every mistake, ``errors`` as data."""
+    if not isinstance(services, (list, tuple)):
+        raise InferenceError(f"services must be a list of services, not {shown(services)}.")
+    if len(services) > MAX_SERVICES:
+        raise InferenceError(
+            f"The layout has {len(services)} services; one host takes at most {MAX_SERVICES}. "
+            "Spread them over several hosts."
+        )
+    problems = Problems()
+    parsed = [_parse_service(item, place, accelerator, problems) for place, item in enumerate(services)]
+    complete = [service for service in parsed if service is not None]
+    _check_together(complete, problems)
+    if problems.texts:
+        raise InferenceError(" ".join(problems.texts), errors=list(problems.texts))
+    return complete
+
+
+KEYS = frozenset(Service.__dataclass_fields__)
+
+
+def _parse_service(item: Any, place: int, accelerator: str, problems: Problems) -> Service | None:
+    problems.where = f"service {place + 1}"
+    if not isinstance(item, Mapping):
+        problems.add(f"must be a dictionary, not {shown(item)}.")
+        return None
+    problems.where = f"service {shown(item.get('name', place + 1))}"
+    unknown = sorted(str(key) for key in item if key not in KEYS)
+    if unknown:
+        problems.add(f"unknown key {', '.join(unknown)}; known are {', '.join(sorted(KEYS))}.")
+    fields = Fields(item, problems)
+    name = fields.text("name")
+    if not NAME.fullmatch(name):
+        problems.add(
+            f"name {name!r} is no valid systemd instance here: use up to 64 of a-z, 0-9, '_', '.' and '-', "
+            "beginning with a letter or digit."
+        )
+    model = fields.text("model")
+    if not model.startswith("/") and not item.get("geometry"):
+        problems.add(f"model must be an absolute path of a directory on the host, not {shown(model)}.")
+    gpus, count = _parse_gpus(fields.values.get("gpus", "auto"), accelerator, problems)
+    tensor_parallel_size = fields.integer("tensor_parallel_size", count or 1, 1, TENSOR_PARALLEL_SIZES[-1])
+    if count is not None and tensor_parallel_size != count:
+        problems.add(
+            f"tensor_parallel_size {tensor_parallel_size} must equal the number of gpus, which is {count}: "
+            "change one of them, or leave tensor_parallel_size out."
+        )
+    host = fields.text("host", "127.0.0.1")
+    if not _is_host(host):
+        problems.add(f"host {host!r} is neither an IP address nor a host name.")
+    max_num_seqs = fields.integer("max_num_seqs", DEFAULT_MAX_NUM_SEQS[accelerator], 1, 1 << 16)
+    batched = max(DEFAULT_MAX_NUM_BATCHED_TOKENS[accelerator], max_num_seqs)
+    max_num_batched_tokens = fields.integer("max_num_batched_tokens", batched, 1, 1 << 24)
+    if max_num_batched_tokens < max_num_seqs:
+        problems.add(
+            f"max_num_batched_tokens {max_num_batched_tokens} is below max_num_seqs {max_num_seqs}; the "
+            "engine refuses that. Raise the first or lower the second."
+        )
+    kv_cache_dtype = fields.text("kv_cache_dtype", "auto")
+    if kv_cache_dtype not in KV_CACHE_DTYPES:
+        problems.add(f"kv_cache_dtype {kv_cache_dtype!r} is none of {', '.join(KV_CACHE_DTYPES)}.")
+    environment = _parse_environment(fields, "environment", problems)
+    secret_environment = _parse_environment(fields, "secret_environment", problems)
+    both = sorted(set(environment) & set(secret_environment))
+    if both:
+        problems.add(f"{', '.join(both)} is in environment and in secret_environment; keep one.")
+    geometry = fields.mapping("geometry")
+    return Service(
+        name=name,
+        model=model,
+        port=fields.integer("port", 0, LOWEST_PORT, 65535),
+        served_model_name=fields.text("served_model_name", name),
+        host=host,
+        gpus=gpus,
+        tensor_parallel_size=tensor_parallel_size,
+        max_model_len=_parse_length(fields.values.get("max_model_len", "fit"), problems),
+        memory_weight=fields.number("memory_weight", lambda x: 0 < x <= 1e15, "a number above 0"),
+        gpu_memory_utilization=_parse_share(fields),
+        kv_cache_dtype=kv_cache_dtype,
+        max_num_seqs=max_num_seqs,
+        max_num_batched_tokens=max_num_batched_tokens,
+        rope=_parse_rope(fields.values.get("rope"), problems),
+        min_pcie_generation=fields.optional_integer("min_pcie_generation", 1, 8),
+        engine_args=_parse_engine_args(fields, problems),
+        environment=environment,
+        secret_environment=secret_environment,
+        geometry=geometry or None,
+        shutdown_timeout=fields.integer("shutdown_timeout", 30, 1, 3600),
+        start_timeout=fields.integer("start_timeout", 900, 1, 86400),
+    )
+
+
+def _parse_gpus(
+    value: Any, accelerator: str, problems: Problems
+) -> tuple[tuple[str, ...] | None, int | None]:
+    """Return the named devices (None: the planner chooses) and how many (None: tensor_parallel_size says)."""
+    if value == "auto":
+        return None, None
+    if isinstance(value, Mapping):
+        count = as_integer(value.get("count"))
+        if set(value) == {"count"} and count in TENSOR_PARALLEL_SIZES:
+            return None, count
+    if not isinstance(value, (list, tuple)) or not 0 < len(value) <= TENSOR_PARALLEL_SIZES[-1]:
+        problems.add(
+            "gpus must be a list of indices or UUIDs, auto, or {count: N} with N from 1 to 64, "
+            f"not {shown(value)}."
+        )
+        return None, None
+    named = tuple(_device_name(item, problems) for item in value)
+    twice = sorted({text for text in named if named.count(text) > 1})
+    if twice:
+        problems.add(f"gpus names {', '.join(twice)} twice; a tensor-parallel rank needs its own device.")
+    if accelerator == "cpu" and not all(NUMA.fullmatch(text) for text in named):
+        return None, None  # GPUs named where there are none to use: one layout serves both accelerators
+    return named, len(named)
+
+
+def _device_name(item: Any, problems: Problems) -> str:
+    index = as_integer(item)
+    text = item if index is None else str(index)
+    if isinstance(text, str) and DEVICE.fullmatch(text):
+        return text
+    problems.add(f"gpus: {shown(item)} is neither an index, nor a UUID such as GPU-1a2b, nor numa:K.")
+    return ""
+
+
+def _parse_length(value: Any, problems: Problems) -> int | None:
+    if value == "fit":
+        return None
+    length = as_integer(value)
+    if length is None or not 1 <= length <= 1 << 30:
+        problems.add(f"max_model_len must be 'fit' or a whole number of tokens from 1, not {shown(value)}.")
+        return None
+    return length
+
+
+def _parse_share(fields: Fields) -> float | None:
+    share = fields.number("gpu_memory_utilization", lambda x: 0 < x <= 1, "above 0 and at most 1")
+    if share is not None and not math.isclose(share * 10000, round(share * 10000), abs_tol=1e-7):
+        fields.problems.add(f"gpu_memory_utilization {share} has more than four decimals; round it down.")
+    return share
+
+
+def _parse_rope(value: Any, problems: Problems) -> Rope | None:
+    if value is None or value == {}:
+        return None
+    keys = {"rope_type", "factor", "original_max_position_embeddings"}
+    if not isinstance(value, Mapping) or not set(value) <= keys:
+        problems.add(f"rope takes {', '.join(sorted(keys))}, not {shown(value)}.")
+        return None
+    if value.get("rope_type") not in ROPE_TYPES:
+        problems.add(
+            f"rope.rope_type must be one of {', '.join(ROPE_TYPES)}, not {shown(value.get('rope_type'))}."
+        )
+        return None
+    factor = as_number(value.get("factor"))
+    if factor is None or not 1 <= factor <= 1024:
+        problems.add(f"rope.factor must be a number from 1 to 1024, not {shown(value.get('factor'))}.")
+        return None
+    original = value.get("original_max_position_embeddings")
+    length = None if original is None else as_integer(original)
+    if original is not None and (length is None or not 1 <= length <= 1 << 30):
+        problems.add(
+            f"rope.original_max_position_embeddings must be a whole number of tokens, not {shown(original)}."
+        )
+        return None
+    return Rope("yarn", factor, length)
+
+
+def _parse_engine_args(fields: Fields, problems: Problems) -> Mapping[str, Any]:
+    """Return the flags as the engine spells them: without dashes in front, words joined by '-'."""
+    flags = {}
+    for given, value in fields.mapping("engine_args").items():
+        flag = given.lstrip("-").replace("_", "-")
+        if not FLAG.fullmatch(flag):
+            problems.add(f"engine_args: {given!r} is no flag of the engine.")
+        elif flag in OWNED_FLAGS:
+            problems.add(f"engine_args: {given} is decided by the plan: {OWNED_FLAGS[flag]}.")
+        elif flag in flags:
+            problems.add(f"engine_args: {flag} is there twice, in two spellings.")
+        elif not is_json(value):
+            problems.add(f"engine_args: the value of {given} is no plain data: {shown(value)}.")
+        flags[flag] = value
+    return flags
+
+
+def _parse_environment(fields: Fields, key: str, problems: Problems) -> Mapping[str, str]:
+    result = {}
+    for name, value in fields.mapping(key).items():
+        if not VARIABLE.fullmatch(name):
+            problems.add(f"{key}: {name!r} is no name of an environment variable.")
+        elif name in OWNED_VARIABLES:
+            problems.add(f"{key}: {name} must not be set: {OWNED_VARIABLES[name]}.")
+        elif isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            problems.add(f"{key}: the value of {name} must be text or a number.")
+        elif not printable(str(value)):
+            problems.add(f"{key}: the value of {name} must be one line of text without control characters.")
+        result[name] = str(value)
+    return result
+
+
+def _check_together(services: Iterable[Service], problems: Problems) -> None:
+    """Report names and ports that two services claim."""
+    names: dict[str, Service] = {}
+    ports: dict[int, str] = {}
+    for service in services:
+        problems.where = f"service {service.name!r}"
+        if service.name in names:
+            problems.add("another service has this name; names must be unique on a host.")
+        names[service.name] = service
+        if service.port and service.port in ports:
+            problems.add(
+                f"port {service.port} is also that of service {ports[service.port]!r}; give each its own."
+            )
+        ports[service.port] = service.name
+
+
+def _is_host(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return HOST_NAME.fullmatch(text) is not None
+    return True

@@ -1,0 +1,196 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The memory that one tensor-parallel rank of a service needs, by component, in bytes.
+
+The engine's own order of events (``vllm/v1/worker/gpu_worker.py``, ``cpu_worker.py``): context and
+communication buffers are created first and lie outside its share of the device; inside the share come
+weights, what stays allocated beside them, the peak of a profiling pass, CUDA graphs, and the KV cache takes
+the rest. On cpu the share is charged with the resident memory of the worker process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ._checkpoint import Checkpoint
+from ._geometry import Geometry
+from ._layout import Service
+from ._values import as_integer
+
+GIB = 1 << 30
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Bytes that follow from neither the model nor the layout, until a start has measured them."""
+
+    context: int  # outside the share: the CUDA context; on cpu the processes beside the worker
+    nccl: int  # outside the share: communication buffers, with two ranks or more
+    persistent: int  # inside: stays allocated beside weights and KV cache; on cpu the bare worker process
+    transient: int  # inside: peak of the profiling pass above that
+    graphs: int  # inside: CUDA graphs, unless enforce-eager
+
+
+# The upper ends of the ranges seen on NVIDIA cards (context 0.4-0.7 GiB, NCCL and custom all-reduce 0.3-2.1,
+# persistent 0.1-0.5, transient 1-3, graphs 0.2-1.5) and of those seen on the CPU build of 0.32. An estimate
+# that is too low lets an engine die at its gate; one that is too high costs some cache.
+ESTIMATES: Mapping[str, Estimates] = {
+    "cuda": Estimates(
+        context=int(0.7 * GIB),
+        nccl=int(2.1 * GIB),
+        persistent=int(0.5 * GIB),
+        transient=3 * GIB,
+        graphs=int(1.5 * GIB),
+    ),
+    "cpu": Estimates(
+        context=int(1.1 * GIB),
+        nccl=int(0.1 * GIB),
+        persistent=int(0.9 * GIB),
+        transient=int(0.1 * GIB),
+        graphs=0,
+    ),
+}
+
+# Tokens per block where the user does not choose: the engine's default, 128 on cpu
+# (``vllm/platforms/cpu.py``); the latent cache of MLA has kernels for 64 on cuda.
+BLOCK_TOKENS = {"cuda": 16, "cpu": 128}
+MLA_BLOCK_TOKENS = {"cuda": 64, "cpu": 128}
+KV_DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1}
+ENGINE_DTYPE_BYTES = {"float": 4, "float32": 4, "half": 2, "float16": 2, "bfloat16": 2}
+# Batches under way at once, each holding blocks of a window: two where scheduling is asynchronous.
+CONCURRENT_BATCHES = {"cuda": 2, "cpu": 1}
+
+
+@dataclass(frozen=True)
+class KvCache:
+    """The engine's block arithmetic (``vllm/v1/core/kv_cache_utils.py``) for one rank.
+
+    Layers are gathered in groups of equal size that share one pool of blocks; every group of full attention
+    needs a block per ``block_tokens`` of context, a group with a sliding window only as many as the window
+    and the batches under way can touch. One block more is the pool's own null block.
+    """
+
+    block_tokens: int
+    block_bytes: int  # of one block: all layers of a group
+    full_groups: int
+    window_groups: int = 0
+    window_tokens: int = 0  # the window and what may be in flight beside it
+
+    def request_blocks(self, length: int) -> int:
+        """Return the blocks that one request of ``length`` tokens takes."""
+        windowed = _ceil(min(self.window_tokens, length), self.block_tokens) + 1
+        return self.full_groups * _ceil(length, self.block_tokens) + self.window_groups * windowed
+
+    def request_bytes(self, length: int) -> int:
+        """Return the least bytes of cache with which the engine starts at that ``max_model_len``."""
+        return (self.request_blocks(length) + 1) * self.block_bytes
+
+    def longest(self, available: int, limit: int) -> int:
+        """Return the longest context that ``available`` bytes hold: ``limit``, else whole blocks, else 0."""
+        if self.request_bytes(limit) <= available:
+            return limit
+        low, high = 0, limit // self.block_tokens
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.request_bytes(middle * self.block_tokens) <= available:
+                low = middle
+            else:
+                high = middle - 1
+        return low * self.block_tokens
+
+    def tokens(self, available: int, length: int) -> int:
+        """Return the tokens the engine reports as "KV cache size" (``get_kv_cache_capacity``)."""
+        blocks = max(0, available) // self.block_bytes
+        return int(blocks / self.request_blocks(length) * length)
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What one rank needs: fixed bytes outside and inside its share, and the cache that grows with length."""
+
+    outside: Mapping[str, int]
+    fixed: Mapping[str, int]
+    kv: KvCache
+    sources: Mapping[str, str]
+
+    @property
+    def outside_bytes(self) -> int:
+        return sum(self.outside.values())
+
+    @property
+    def fixed_bytes(self) -> int:
+        return sum(self.fixed.values())
+
+    def share_bytes(self, length: int) -> int:
+        """Return the least share in bytes with which a context of ``length`` tokens starts (gate 2)."""
+        return self.fixed_bytes + self.kv.request_bytes(length)
+
+
+def demand(service: Service, checkpoint: Checkpoint, accelerator: str) -> Demand:
+    """Return what each rank of ``service`` needs on that accelerator."""
+    ranks = service.tensor_parallel_size
+    estimates = ESTIMATES[accelerator]
+    eager = accelerator == "cpu" or service.engine_args.get("enforce-eager") in (True, "true", "True")
+    outside = {"context": estimates.context, "nccl": estimates.nccl if ranks > 1 else 0}
+    fixed = {
+        "weights": checkpoint.rank_weights(ranks, _engine_dtype_bytes(service, checkpoint.geometry)),
+        "persistent": estimates.persistent,
+        "transient": estimates.transient,
+        "graphs": 0 if eager else estimates.graphs,
+    }
+    sources = dict.fromkeys((*outside, *fixed), "estimated")
+    sources.update(weights=checkpoint.source, kv_cache="exact")
+    return Demand(outside, fixed, kv_cache(service, checkpoint.geometry, accelerator), sources)
+
+
+def kv_cache(service: Service, geometry: Geometry, accelerator: str) -> KvCache:
+    """Return the block arithmetic of a service's cache on one rank."""
+    default = (MLA_BLOCK_TOKENS if geometry.uses_mla else BLOCK_TOKENS)[accelerator]
+    block = as_integer(service.engine_args.get("block-size")) or default
+    layers, per_layer = geometry.num_hidden_layers or 1, _layer_bytes(service, geometry)
+    windowed = geometry.sliding_layers
+    if service.engine_args.get("disable-hybrid-kv-cache-manager") and 0 < windowed < layers:
+        windowed = 0  # then the engine keeps everything in every layer
+    window = (geometry.sliding_window or 0) - 1
+    in_flight = CONCURRENT_BATCHES[accelerator] * service.max_num_batched_tokens
+    size = _group_size(layers - windowed, windowed)
+    return KvCache(
+        block_tokens=block,
+        block_bytes=block * per_layer * size,
+        full_groups=_ceil(layers - windowed, size),
+        window_groups=_ceil(windowed, size),
+        window_tokens=window + in_flight if windowed else 0,
+    )
+
+
+def _layer_bytes(service: Service, geometry: Geometry) -> int:
+    """Return the bytes of one token in one layer on one rank."""
+    auto = max(2, _engine_dtype_bytes(service, geometry))
+    width = KV_DTYPE_BYTES.get(service.kv_cache_dtype, auto)
+    heads = max(1, geometry.num_key_value_heads // service.tensor_parallel_size)
+    if geometry.kv_bytes_per_token is not None:
+        whole = _ceil(geometry.kv_bytes_per_token * width, auto * max(1, geometry.num_hidden_layers))
+        return _ceil(whole * heads, geometry.num_key_value_heads) if geometry.num_key_value_heads else whole
+    if geometry.uses_mla:  # one latent vector per token, the same on every rank
+        return (geometry.kv_lora_rank + geometry.qk_rope_head_dim) * width
+    return 2 * heads * geometry.head_dim * width
+
+
+def _group_size(full: int, windowed: int) -> int:
+    """Return how many layers share a block table (``_get_kv_cache_groups_uniform_page_size``)."""
+    if not full or not windowed:
+        return full or windowed
+    fewer, more = sorted((full, windowed))
+    return more if more < fewer * 1.5 else fewer
+
+
+def _engine_dtype_bytes(service: Service, geometry: Geometry) -> int:
+    stated = service.engine_args.get("dtype", "auto")
+    return ENGINE_DTYPE_BYTES.get(str(stated), geometry.dtype_bytes)
+
+
+def _ceil(value: int, divisor: int) -> int:
+    return -(-value // divisor)

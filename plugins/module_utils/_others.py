@@ -1,0 +1,84 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Memory of the devices that is neither free nor our services': what the plan has to leave alone.
+
+A plan must not follow from free memory while our own services run, or a second run would plan around the
+first. Own processes are those whose control group is that of a ``vllm@NAME.service`` unit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ._topology import Topology
+
+OWN_UNIT = re.compile(r"/vllm@[^/]+\.service(/|$)", re.MULTILINE)
+
+
+def own_pids(proc: str = "/proc") -> frozenset[int]:
+    """Return the process ids that belong to our units; processes that end meanwhile are left out."""
+    return frozenset(
+        int(directory.name)
+        for directory in Path(proc).glob("[0-9]*")
+        if OWN_UNIT.search(_read(directory / "cgroup"))
+    )
+
+
+def resident_bytes(pids: Iterable[int], proc: str = "/proc") -> int:
+    """Return the memory that the processes hold together, in bytes.
+
+    ``smaps_rollup`` divides shared pages among their users; engine processes share hundreds of MiB of
+    libraries. Where it may not be read, every process counts with its whole resident size.
+    """
+    total = 0
+    for pid in pids:
+        directory = Path(proc) / str(pid)
+        sizes = _sizes(_read(directory / "smaps_rollup")) or _sizes(_read(directory / "status"))
+        total += sizes.get("Pss", sizes.get("VmRSS", 0))
+    return total
+
+
+def gpu_used_by_others(topology: Topology, own: Iterable[int]) -> dict[int, int]:
+    """Return GPU index -> bytes used by anything but the processes ``own``.
+
+    Where the driver does not tell what one of our processes uses, everything that no other process is known
+    to use counts as ours: the plan must not move because services run.
+    """
+    ours = frozenset(own)
+    result = {}
+    for gpu in topology.gpus:
+        processes = gpu.processes or ()
+        held = [process.used_bytes for process in processes if process.pid in ours]
+        if None in held:
+            rest = [process.used_bytes for process in processes if process.pid not in ours]
+            result[gpu.index] = sum(size for size in rest if size is not None)
+        else:
+            result[gpu.index] = max(
+                0, (gpu.memory_used_bytes or 0) - sum(size for size in held if size is not None)
+            )
+    return result
+
+
+def node_used_by_others(topology: Topology, own_bytes: int) -> dict[int, int]:
+    """Return NUMA node -> bytes in use that are not ours; our services are charged to the nodes evenly."""
+    nodes = topology.numa_nodes
+    return {
+        node.index: max(0, node.memory_total_bytes - node.memory_free_bytes - own_bytes // len(nodes))
+        for node in nodes
+    }
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _sizes(text: str) -> Mapping[str, int]:
+    """Read lines such as ``VmRSS:   912 kB`` into bytes."""
+    found = re.findall(r"^(\w+):\s+(\d+) kB$", text, re.MULTILINE)
+    return {name: int(size) * 1024 for name, size in found}

@@ -1,0 +1,220 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The planner: layout x topology x models -> plan, or refusals with their arithmetic. Pure.
+
+    parse_layout(services, accelerator) -> list[Service]                 _layout; InferenceError
+    read_checkpoint(path, geometry) -> Checkpoint                        _checkpoint; InferenceError
+    checkpoint_from_geometry(geometry) -> Checkpoint                     _checkpoint; InferenceError
+    Settings(accelerator, gpu_memory_budget, on_overcommit, ...)         _plan; InferenceError
+    plan(services, topology, models, settings, used_by_others) -> Plan   here; refuses, does not raise
+    inputs_digest(services, topology, models, settings) -> str           here; Plan.inputs_digest alone
+
+``models`` maps a service's name to its Checkpoint.
+
+``used_by_others`` maps a device id (GPU UUID, ``numa:K``) to the bytes that neither are free nor belong to
+our services (``_others`` finds them); without it everything in use counts as others'.
+
+A device is divided like this. Its *limit* is the budget, lowered (on_overcommit=clamp) to the highest sum of
+shares with which every service on it starts, ``_sizing.highest_on``. Every service first has what it needs:
+weights, overheads, and cache for its ``max_model_len``, or for a modest context where that is ``fit``. The
+rest is divided by ``memory_weight`` (default: bytes of weights on the device), in two rounds: in the first, a
+``fit`` service stops at the share that holds its longest context, so that what it has no use for lengthens
+the contexts of its neighbours; the second divides what is left. Shares are rounded down to four decimals.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+
+from ._checkpoint import Checkpoint
+from ._choice import Choice, by_device, choose
+from ._devices import Device, find_devices
+from ._division import Division, divide
+from ._layout import Service
+from ._nearest import nearest_fit
+from ._plan import Plan, PlannedDevice, PlannedService, Refusal, Settings
+from ._rope import rope_arguments
+from ._shares import UNITS, to_units, units_bytes
+from ._sizing import Sized, exact, gib, highest_on, size_service, start_key
+from ._topology import Topology
+from ._warnings import plan_warnings
+
+# Refusals of one plan that get a nearest fit: each costs some dozens of plans.
+NEAREST_FITS = 8
+
+
+def plan(
+    services: Sequence[Service],
+    topology: Topology,
+    models: Mapping[str, Checkpoint],
+    settings: Settings,
+    used_by_others: Mapping[str, int] | None = None,
+) -> Plan:
+    """Return the plan of one host; what cannot be is in its refusals, with the nearest change that fits."""
+    devices = find_devices(topology, settings.accelerator, used_by_others)
+    digest = inputs_digest(services, topology, models, settings)
+
+    def attempt(changed: Sequence[Service], changed_settings: Settings) -> Plan:
+        return replace(_attempt(changed, devices, topology, models, changed_settings), inputs_digest=digest)
+
+    result = attempt(services, settings)
+    if result.fits:
+        return result
+    suggested = tuple(
+        replace(refusal, nearest_fit=nearest_fit(refusal, services, devices, settings, attempt))
+        if place < NEAREST_FITS
+        else refusal
+        for place, refusal in enumerate(result.refusals)
+    )
+    return replace(result, refusals=suggested)
+
+
+def inputs_digest(
+    services: Sequence[Service],
+    topology: Topology,
+    models: Mapping[str, Checkpoint],
+    settings: Settings,
+) -> str:
+    """Return a digest of everything that user and hardware state, and of nothing that merely fluctuates.
+
+    Two plans with one digest differ by memory of others or by calibration only; a deployed one may stay.
+    Secret values take part, hashed; they cannot be read back.
+    """
+    devices = find_devices(topology, settings.accelerator)
+    stated = {
+        "services": [asdict(service) for service in services],
+        "models": {
+            service.name: [asdict(models[service.name].geometry), models[service.name].fingerprint]
+            for service in services
+            if service.name in models
+        },
+        "devices": [[device.id, device.index, device.total_bytes, device.problem] for device in devices],
+        "settings": asdict(settings),
+    }
+    return hashlib.sha256(json.dumps(stated, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _attempt(
+    services: Sequence[Service],
+    devices: Sequence[Device],
+    topology: Topology,
+    models: Mapping[str, Checkpoint],
+    settings: Settings,
+) -> Plan:
+    sized: list[Sized] = []
+    refusals: list[Refusal] = []
+    for service in services:
+        outcome = size_service(service, models[service.name], settings.accelerator)
+        if isinstance(outcome, Refusal):
+            refusals.append(outcome)
+        else:
+            sized.append(outcome)
+    choices, without_devices = choose(
+        sized, devices, topology, to_units(settings.gpu_memory_budget), settings.reserve_bytes
+    )
+    division = divide(sized, choices, devices, settings)
+    refusals += without_devices + division.refusals
+    planned = _planned_services(sized, choices, division, settings)
+    return Plan(
+        accelerator=settings.accelerator,
+        engine_version=settings.engine_version,
+        gpu_memory_budget=settings.gpu_memory_budget,
+        services=planned,
+        devices=tuple(_planned_device(device, sized, choices, division, settings) for device in devices),
+        warnings=tuple(division.warnings + plan_warnings(sized, choices, devices, topology)),
+        refusals=tuple(refusals),
+        inputs_digest="",
+    )
+
+
+def _planned_services(
+    sized: Sequence[Sized], choices: Mapping[str, Choice], division: Division, settings: Settings
+) -> tuple[PlannedService, ...]:
+    """Return the services that have a share, in start order, each after its predecessor on every device."""
+    result: list[PlannedService] = []
+    last_on: dict[str, str] = {}
+    for item in sorted(sized, key=start_key):
+        if item.name not in division.units:
+            continue
+        devices = choices[item.name].devices
+        after = tuple(sorted({last_on[device.id] for device in devices if device.id in last_on}))
+        last_on.update((device.id, item.name) for device in devices)
+        planned = _planned_service(item, choices[item.name], division.units[item.name], settings)
+        result.append(replace(planned, start_order=len(result), start_after=after))
+    return tuple(result)
+
+
+def _planned_service(sized: Sized, choice: Choice, units: int, settings: Settings) -> PlannedService:
+    service, demand = sized.service, sized.demand
+    shares = {device.id: units_bytes(units, device.total_bytes) for device in choice.devices}
+    cache = min(shares.values()) - demand.fixed_bytes
+    length = service.max_model_len or demand.kv.longest(cache, sized.most)
+    return PlannedService(
+        name=service.name,
+        model=service.model,
+        served_model_name=service.served_model_name,
+        host=service.host,
+        port=service.port,
+        devices=tuple(device.id for device in choice.devices),
+        device_indices=tuple(device.index for device in choice.devices),
+        tensor_parallel_size=service.tensor_parallel_size,
+        gpu_memory_utilization=units / UNITS,
+        max_model_len=length,
+        kv_cache_tokens=demand.kv.tokens(cache, length),
+        kv_cache_dtype=service.kv_cache_dtype,
+        max_num_seqs=service.max_num_seqs,
+        max_num_batched_tokens=service.max_num_batched_tokens,
+        start_order=0,
+        start_after=(),
+        memory={**demand.outside, **demand.fixed, "kv_cache": cache},
+        memory_source=dict(demand.sources),
+        required_free_bytes={device: size + demand.outside_bytes for device, size in shares.items()},
+        rope_arguments=rope_arguments(sized.checkpoint.geometry, service.rope, settings.engine_version),
+        fingerprint=sized.checkpoint.fingerprint,
+        reason=choice.reason,
+        length_reason=_length_reason(sized, length, cache),
+    )
+
+
+def _length_reason(sized: Sized, length: int, cache: int) -> str:
+    """Return why this context length: what the longest needs, and what there is."""
+    needed = sized.demand.kv.request_bytes(sized.most)
+    if length == sized.most:
+        return f"{length} tokens fit: one request takes {gib(needed)} of {gib(cache)} of cache."
+    return (
+        f"{sized.most} tokens do not fit: one request would take {exact(needed)} of cache and the share has "
+        f"{exact(cache)}; {length} is the longest that fits."
+    )
+
+
+def _planned_device(
+    device: Device,
+    sized: Sequence[Sized],
+    choices: Mapping[str, Choice],
+    division: Division,
+    settings: Settings,
+) -> PlannedDevice:
+    here = [item for item in by_device(choices, sized).get(device.id, []) if item.name in division.units]
+    units = [division.units[item.name] for item in here]
+    committed = sum(
+        units_bytes(share, device.total_bytes) + item.demand.outside_bytes for share, item in zip(units, here)
+    )
+    others, reserve = device.used_by_others_bytes, settings.reserve_bytes
+    return PlannedDevice(
+        id=device.id,
+        index=device.index,
+        name=device.name,
+        total_bytes=device.total_bytes,
+        committed_bytes=committed,
+        reserve_bytes=reserve,
+        used_by_others_bytes=others,
+        slack_bytes=device.total_bytes - committed - reserve - others,
+        budget=division.limits.get(device.id, to_units(settings.gpu_memory_budget)) / UNITS,
+        committed_share=sum(units) / UNITS,
+        highest_share=highest_on(device, here, reserve) / UNITS,
+        services=tuple(item.name for item in here),
+    )

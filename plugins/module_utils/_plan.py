@@ -1,0 +1,177 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan as data: what a host will run, on which devices, with which share, or why it cannot.
+
+Nothing here computes. ``_placement`` makes a ``Plan``; the deployment writes it beside the
+configuration that follows from it, and reads it back as it was. Sizes are bytes, lengths are tokens,
+shares are fractions of a device's *total* memory with four decimals, as the engine's flag takes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ._errors import InferenceError
+
+SCHEMA = 1
+
+ACCELERATORS = ("cuda", "cpu")
+ON_OVERCOMMIT = ("refuse", "clamp")
+
+# Memory components of one service on one device, in the order in which the engine claims them.
+# The first two lie outside the engine's share (gate 1), the others inside it (gate 2).
+OUTSIDE_SHARE = ("context", "nccl")
+INSIDE_SHARE = ("weights", "persistent", "transient", "graphs", "kv_cache")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What holds for a whole host.
+
+    ``gpu_memory_budget`` is a ceiling for the sum of shares on each device. Where it does not start there,
+    ``on_overcommit`` decides whether the plan is made within what does (clamp) or refused (refuse).
+    ``reserve_bytes`` stay free on each device.
+    """
+
+    accelerator: str = "cuda"
+    gpu_memory_budget: float = 0.99
+    on_overcommit: str = "clamp"
+    engine_version: str | None = None
+    reserve_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range; InferenceError names the range."""
+        for key, value, known in (
+            ("accelerator", self.accelerator, ACCELERATORS),
+            ("on_overcommit", self.on_overcommit, ON_OVERCOMMIT),
+        ):
+            if value not in known:
+                raise InferenceError(f"{key} must be one of {', '.join(known)}, not {value!r}.")
+        if not 0 < self.gpu_memory_budget <= 1:
+            raise InferenceError(
+                f"gpu_memory_budget must be above 0 and at most 1, not {self.gpu_memory_budget}; it is the "
+                "fraction of a device's memory that the services on it may have together."
+            )
+        if self.reserve_bytes < 0:
+            raise InferenceError(f"reserve_bytes must not be negative, and it is {self.reserve_bytes}.")
+
+
+@dataclass(frozen=True)
+class PlannedService:
+    """One service as it will run. ``memory`` is per device: tensor-parallel ranks are alike."""
+
+    name: str
+    model: str
+    served_model_name: str
+    host: str
+    port: int
+    devices: tuple[str, ...]
+    device_indices: tuple[int, ...]
+    tensor_parallel_size: int
+    gpu_memory_utilization: float
+    max_model_len: int
+    kv_cache_tokens: int
+    kv_cache_dtype: str
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    start_order: int
+    start_after: tuple[str, ...]
+    memory: Mapping[str, int]
+    memory_source: Mapping[str, str]  # "exact" | "estimated" | "measured"
+    required_free_bytes: Mapping[str, int]  # device -> bytes that must be free before it starts
+    rope_arguments: Mapping[str, Any]  # engine flags that carry the rope settings, {} without any
+    fingerprint: str | None  # of the model's files; None for a model known by its geometry only
+    reason: str  # why these devices, in one sentence
+    length_reason: str  # why this context length, in bytes
+
+
+@dataclass(frozen=True)
+class PlannedDevice:
+    """One GPU, or one NUMA node where the accelerator is cpu."""
+
+    id: str
+    index: int
+    name: str
+    total_bytes: int
+    committed_bytes: int  # shares and contexts of our services
+    reserve_bytes: int
+    used_by_others_bytes: int
+    slack_bytes: int  # total - committed - reserve - used by others; never negative where the plan fits
+    budget: float  # what the shares may sum to here, after a clamp
+    committed_share: float
+    highest_share: float  # the highest sum of shares with which every service here starts
+    services: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why something cannot be, in the arithmetic that says so.
+
+    ``nearest_fit`` has ``text`` for a reader, and the change as data: ``services`` (name -> layout keys to
+    set) and ``settings``; it was planned and fits. None where no single change of the kinds tried helps.
+    """
+
+    service: str
+    reason: str
+    arithmetic: str
+    nearest_fit: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the planner decided. ``fits`` is true exactly when nothing was refused."""
+
+    accelerator: str
+    engine_version: str | None
+    gpu_memory_budget: float
+    services: tuple[PlannedService, ...]  # in start order
+    devices: tuple[PlannedDevice, ...]
+    warnings: tuple[str, ...]
+    refusals: tuple[Refusal, ...]
+    inputs_digest: str
+    schema: int = field(default=SCHEMA)
+
+    @property
+    def fits(self) -> bool:
+        return not self.refusals
+
+    def service(self, name: str) -> PlannedService:
+        """Return the planned service of that name; KeyError when the plan has none."""
+        for service in self.services:
+            if service.name == name:
+                return service
+        raise KeyError(name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan in JSON types."""
+        return {"fits": self.fits, **_plain(asdict(self))}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Plan:
+        """Return the plan that ``to_dict`` gave; KeyError or TypeError for anything else."""
+        values = {key: value for key, value in data.items() if key != "fits"}
+        values["services"] = tuple(_planned_service(item) for item in data["services"])
+        values["devices"] = tuple(
+            PlannedDevice(**{**item, "services": tuple(item["services"])}) for item in data["devices"]
+        )
+        values["refusals"] = tuple(Refusal(**item) for item in data["refusals"])
+        values["warnings"] = tuple(data["warnings"])
+        return cls(**values)
+
+
+def _planned_service(item: Mapping[str, Any]) -> PlannedService:
+    sequences = {key: tuple(item[key]) for key in ("devices", "device_indices", "start_after")}
+    values: dict[str, Any] = {**item, **sequences}
+    return PlannedService(**values)
+
+
+def _plain(value: Any) -> Any:
+    """Return ``value`` with tuples as lists, as JSON would give it back."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

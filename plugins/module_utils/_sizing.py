@@ -1,0 +1,143 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One service as the planner weighs it, and what a device can hold of such services.
+
+    gate 2    weights + persistent + transient + graphs + cache for max_model_len  <=  u * T
+    gate 1    u * T  <=  T - context - nccl - used by others
+    the card  sum over its services of (context + nccl + u * T) + used by others + reserve  <=  T
+
+The last one implies gate 1 for every service at any time, also for one that restarts while the others hold
+all of theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ._checkpoint import Checkpoint
+from ._devices import Device
+from ._geometry import Geometry
+from ._layout import Service
+from ._memory import GIB, Demand, demand
+from ._plan import Refusal
+from ._rope import describe_reach, reachable_length, rope_problem
+from ._shares import highest_units, units_for
+
+# What `max_model_len: fit` insists on before the rest of a device is divided: less serves nobody.
+FIT_LEAST_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class Sized:
+    """A service with its demand: a context of ``least`` tokens must fit, one above ``most`` has no use."""
+
+    service: Service
+    checkpoint: Checkpoint
+    demand: Demand
+    least: int
+    most: int
+
+    @property
+    def name(self) -> str:
+        return self.service.name
+
+    @property
+    def need_bytes(self) -> int:
+        return self.demand.share_bytes(self.least)
+
+    @property
+    def want_bytes(self) -> int:
+        return self.demand.share_bytes(self.most)
+
+    def need_units(self, devices: Iterable[Device]) -> int:
+        """Return the smallest share that suffices on each of its devices."""
+        return max(units_for(self.need_bytes, device.total_bytes) for device in devices)
+
+    def want_units(self, devices: Iterable[Device]) -> int:
+        """Return the share with which the longest context fits on each of its devices."""
+        return max(units_for(self.want_bytes, device.total_bytes) for device in devices)
+
+
+def start_key(sized: Sized) -> tuple[int, str]:
+    """Sort key of the start order: the bigger need first, then by name."""
+    return (-(sized.need_bytes + sized.demand.outside_bytes), sized.name)
+
+
+def highest_on(device: Device, sized: Iterable[Sized], reserve: int) -> int:
+    """Return the highest sum of shares, in units, with which all these services start on the device."""
+    outside = [item.demand.outside_bytes for item in sized]
+    capacity = device.total_bytes - device.used_by_others_bytes - reserve - sum(outside)
+    return highest_units(capacity, device.total_bytes, len(outside)) if device.total_bytes else 0
+
+
+def size_service(service: Service, checkpoint: Checkpoint, accelerator: str) -> Sized | Refusal:
+    """Return the service with its demand, or why no device whatsoever could run it."""
+    refusal = _ranks_refusal(service, checkpoint.geometry) or _length_refusal(service, checkpoint.geometry)
+    if refusal is not None:
+        return refusal
+    reach = reachable_length(checkpoint.geometry, service.rope)
+    least = service.max_model_len or min(FIT_LEAST_TOKENS, reach)
+    return Sized(
+        service, checkpoint, demand(service, checkpoint, accelerator), least, service.max_model_len or reach
+    )
+
+
+def _ranks_refusal(service: Service, geometry: Geometry) -> Refusal | None:
+    """Refuse a tensor-parallel size that the engine cannot divide the model by."""
+    ranks, keys = service.tensor_parallel_size, geometry.num_key_value_heads
+    divided = [
+        (geometry.num_attention_heads, "attention heads"),
+        (geometry.intermediate_size, "columns of the feed-forward layer"),
+    ]
+    for count, what in divided:
+        if count % ranks:
+            return Refusal(
+                service.name,
+                f"{count} {what} cannot be divided over tensor_parallel_size {ranks}.",
+                f"{count} / {ranks} = {count / ranks:.2f}, and a rank takes whole ones.",
+            )
+    if keys and not geometry.uses_mla and keys % ranks and ranks % keys:
+        return Refusal(
+            service.name,
+            f"{keys} key-value heads can be neither divided over nor repeated on {ranks} ranks.",
+            f"{keys} / {ranks} = {keys / ranks:.2f} and {ranks} / {keys} = {ranks / keys:.2f}; one has to be a "
+            "whole number.",
+        )
+    return None
+
+
+def _length_refusal(service: Service, geometry: Geometry) -> Refusal | None:
+    """Refuse a rope that cannot be applied and a context that the rope does not reach."""
+    if service.rope is not None:
+        problem = rope_problem(geometry, service.rope)
+        if problem is not None:
+            return Refusal(service.name, f"rope cannot be applied: {problem}.", "")
+    reach = reachable_length(geometry, service.rope)
+    if service.max_model_len is not None and service.max_model_len > reach:
+        return Refusal(
+            service.name,
+            f"max_model_len {service.max_model_len} is above the {reach} tokens that the model reaches.",
+            f"{describe_reach(geometry, service.rope)}; {service.max_model_len} - {reach} = "
+            f"{service.max_model_len - reach} tokens too many.",
+        )
+    return None
+
+
+def gib(size: int) -> str:
+    """Return a size as a reader wants it."""
+    return f"{size / GIB:.2f} GiB"
+
+
+def exact(size: int) -> str:
+    """Return a size for a reader and for a calculator."""
+    return f"{size / GIB:.2f} GiB ({size} bytes)"
+
+
+def demand_text(sized: Sized) -> str:
+    """Return the sum that a service needs at least inside its share."""
+    parts = [f"{name} {gib(size)}" for name, size in sized.demand.fixed.items() if size]
+    cache = sized.demand.kv.request_bytes(sized.least)
+    parts.append(f"KV cache {gib(cache)} for {sized.least} tokens")
+    return f"{sized.name} needs {' + '.join(parts)} = {exact(sized.need_bytes)}"
