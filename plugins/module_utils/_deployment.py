@@ -110,6 +110,11 @@ def endpoint(files: Mapping[str, File], ticket: Ticket) -> Endpoint:
     return Endpoint(ticket.host, ticket.port, ticket.model, api_key(files, ticket.service))
 
 
+def endpoints(files: Mapping[str, File]) -> dict[str, Endpoint]:
+    """Where each service of a generation's files answers."""
+    return {name: endpoint(files, ticket) for name, ticket in tickets(files).items()}
+
+
 class Deployment:
     """One host: its generations, its units, and the way from one generation to the next."""
 
@@ -127,24 +132,26 @@ class Deployment:
         self._gate_seconds = gate_seconds
         self._report = report
 
-    def observe(self, files: Mapping[str, File]) -> dict[str, Observed]:
-        """Every service of the host: those of ``files`` (the generation in force) and any that systemd still runs."""
+    def observe(self, files: Mapping[str, File], ask: bool = True) -> dict[str, Observed]:
+        """Every service of the host: those of ``files`` (the generation in force) and any that systemd still runs.
+
+        With ``ask`` each active one is asked for a token, and the answer is its health.
+        """
         known = tickets(files)
         names = sorted(set(known) | set(self._systemd.loaded_services()))
         states = self._systemd.states(names)
-        return {name: self._observe_one(name, states[name], known.get(name), files) for name in names}
+        addresses = endpoints(files) if ask else {}
+        return {name: self._observe_one(name, states[name], addresses.get(name)) for name in names}
 
-    def _observe_one(
-        self, name: str, state: UnitState, ticket: Ticket | None, files: Mapping[str, File]
-    ) -> Observed:
+    def _observe_one(self, name: str, state: UnitState, address: Endpoint | None) -> Observed:
         digest, problem = None, None
         try:
             digest = json.loads(started_path(name).read_text())["digest"]
         except (OSError, ValueError, KeyError):
             pass  # never started, or not by us: the digests differ, which is the answer
-        if state.is_active and ticket is not None:
+        if state.is_active and address is not None:
             try:
-                generate(endpoint(files, ticket), tokens=1, deadline=self._gate_seconds)
+                generate(address, tokens=1, deadline=self._gate_seconds)
             except InferenceError as error:
                 problem = str(error)
         return Observed(state, digest, problem)
@@ -244,11 +251,15 @@ class Deployment:
             self._await(again, cursor)
         self.store.remove(failed)
 
+    def present(self) -> bool:
+        """Whether anything of a deployment is on the host."""
+        return bool(self._systemd.loaded_services() or self.store.numbers() or self._links.present())
+
     def remove(self) -> bool:
         """Stop every service and delete units and generations; returns whether there was anything to delete."""
-        names = sorted({*tickets(self.store.read(self.store.current())), *self._systemd.loaded_services()})
-        if not names and not self.store.numbers() and not self._links.present():
+        if not self.present():
             return False
+        names = sorted({*tickets(self.store.read(self.store.current())), *self._systemd.loaded_services()})
         self._systemd.stop_all(names)
         self._links.remove_all()
         self.store.remove_all()
@@ -258,6 +269,6 @@ class Deployment:
     def measure(self, files: Mapping[str, File]) -> dict[str, Generation]:
         """One request to every service, one after another; the numbers a user wants to see first."""
         return {
-            name: generate(endpoint(files, ticket), MEASURED_TOKENS, self._gate_seconds)
-            for name, ticket in tickets(files).items()
+            name: generate(address, MEASURED_TOKENS, self._gate_seconds)
+            for name, address in endpoints(files).items()
         }

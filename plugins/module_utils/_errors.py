@@ -15,3 +15,7 @@ class InferenceError(Exception):
     def __init__(self, message: str, **details: object) -> None:
         super().__init__(message)
         self.details = details
+
+
+class NotInstalledError(InferenceError):
+    """Something that the role vllm_runtime installs is not there; in check mode that is no failure."""

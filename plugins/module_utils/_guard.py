@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from typing import Callable, Iterator
 from ._errors import InferenceError
 from ._health import generate, listening
 from ._nvml import read_topology
+from ._ports import listen_problem
 from ._ticket import RUNTIME_DIRECTORY, Ticket, started_path
 
 _POLL_SECONDS = 1.0
@@ -38,7 +38,10 @@ def admit(ticket: Ticket) -> None:
     Waits for neighbours that are starting (their start timeouts added up), and then for memory (its own start
     timeout). Raises InferenceError naming holder, bytes and way out.
     """
-    _check_port(ticket)
+    problem = listen_problem(ticket.host, ticket.port)
+    if problem:
+        # The engine itself would find out only after it has loaded the model.
+        raise InferenceError(f"service '{ticket.service}' {problem}")
     _wait(ticket, lambda: _take_devices(ticket), ticket.start_timeout * (ticket.neighbours + 1))
     try:
         _wait(ticket, lambda: _missing_memory(ticket), ticket.start_timeout)
@@ -119,20 +122,6 @@ def free_bytes() -> dict[str, int]:
     free = {gpu.uuid: gpu.memory_free_bytes for gpu in topology.gpus if gpu.uuid and gpu.memory_free_bytes is not None}
     free.update({f"numa:{node.index}": node.memory_free_bytes for node in topology.numa_nodes})
     return free
-
-
-def _check_port(ticket: Ticket) -> None:
-    """Refuse a port that another process holds: the engine would find out only after it has loaded the model."""
-    family = socket.AF_INET6 if ":" in ticket.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((ticket.host, ticket.port))
-        except OSError as error:
-            raise InferenceError(
-                f"service '{ticket.service}' cannot listen on {ticket.host}:{ticket.port} ({error.strerror}); "
-                "stop the process that holds the port, or give the service another one"
-            ) from error
 
 
 def _is_starting(service: str) -> bool:

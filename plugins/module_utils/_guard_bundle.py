@@ -18,12 +18,13 @@ from . import (
     _health,
     _numa,
     _nvml,
+    _ports,
     _records,
     _ticket,
     _topology,
 )
 
-_MODULES = (_errors, _gpu_health, _gpu_links, _guard, _health, _numa, _nvml, _records, _ticket, _topology)
+_MODULES = (_errors, _gpu_health, _gpu_links, _guard, _health, _numa, _nvml, _ports, _records, _ticket, _topology)
 _PACKAGE = "llmops_inference"
 
 _LAUNCHER = f'''"""ExecStartPre=, ExecStartPost= and ExecStopPost= of the services: vllm_guard admit|ready|release NAME."""

@@ -26,7 +26,7 @@ class Paths:
 
     config_root: str = "/etc/vllm"
     unit_directory: str = "/etc/systemd/system"
-    python: str = "/opt/vllm/tools/bin/python"
+    tools_dir: str = "/opt/vllm/tools"
     user: str = "vllm"
     group: str = "vllm"
 
@@ -66,7 +66,7 @@ def template(paths: Paths, accelerator: str) -> str:
     Restart=always, because a crashed engine exits 0. KillMode=mixed, because SIGTERM to the workers breaks the
     requests in flight, and because what the main process leaves behind must not keep the GPU.
     """
-    guard = f"{paths.python} -B {paths.current}/lib/vllm_guard"
+    guard = f"{paths.tools_dir}/bin/python -B {paths.current}/lib/vllm_guard"
     sections = [
         _section(
             "Unit",

@@ -1,0 +1,227 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a module's parameters to files and back: the shell around planner, renderer and transaction."""
+
+from __future__ import annotations
+
+import grp
+import json
+import pwd
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from . import _render
+from ._access import refuse_unreadable
+from ._arguments import settings_from
+from ._deployment import MEASURED_TOKENS, Changes, Deployment, Observed, endpoints, tickets
+from ._engine import check_engine_args
+from ._errors import InferenceError, NotInstalledError
+from ._generation import File, GenerationStore
+from ._guard_bundle import sources
+from ._health import Endpoint, Generation, generate
+from ._layout import Service, parse_layout
+from ._nvml import import_from, read_topology
+from ._placement import inputs_digest, plan
+from ._plan import Plan
+from ._ports import listen_problem
+from ._runtime import read_engine
+from ._survey import read_models, read_used_by_others
+from ._systemd import RunCommand, Systemd
+from ._unit_links import UnitLinks
+from ._units import Paths
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a host shall become: the plan, and the files of the generation that carries it out."""
+
+    plan: Plan
+    files: Mapping[str, File]
+
+    @property
+    def order(self) -> list[str]:
+        """Its services in start order."""
+        return [planned.name for planned in self.plan.services]
+
+
+class Host:
+    """This host, as a module's parameters describe it. Every method raises InferenceError for what cannot be."""
+
+    def __init__(self, params: Mapping[str, Any], run_command: RunCommand) -> None:
+        import_from(params["tools_dir"])
+        self._params = params
+        self._systemd = Systemd(run_command)
+        self.paths = Paths(tools_dir=params["tools_dir"], user=params["user"], group=params["group"])
+        self.store = GenerationStore(self.paths.config_root, _group_id(params["group"]))
+
+    def deployment(self, report: Any = None) -> Deployment:
+        """The transaction of this host; ``report(service, text)`` is told every step."""
+        arguments = [report] if report else []
+        return Deployment(
+            self.store, self._systemd, UnitLinks(self.paths), self._params["gate_timeout"], *arguments
+        )
+
+    def wanted(self) -> Wanted:
+        """Plan the layout for this host and render it, having checked everything that can be known before a start."""
+        params = self._params
+        settings = settings_from(params)
+        services = parse_layout(params["services"], settings.accelerator)
+        engine = read_engine(params["engine_root"], str(settings.engine_version), settings.accelerator)
+        for service in services:
+            check_engine_args(service, engine)
+        models = read_models(services)
+        self._check_access(services)
+        topology = read_topology()
+        made = self._plan_in_force(inputs_digest(services, topology, models, settings))
+        if made is None:
+            others = read_used_by_others(topology, settings.accelerator)
+            made = plan(services, topology, models, settings, others)
+        if not made.fits:
+            raise InferenceError(refusal_text(made), plan=made.to_dict())
+        minors = {
+            gpu.uuid: gpu.minor_number for gpu in topology.gpus if gpu.uuid and gpu.minor_number is not None
+        }
+        return Wanted(made, _render.generation(made, services, engine, self.paths, minors, sources()))
+
+    def _plan_in_force(self, digest: str) -> Plan | None:
+        """The deployed plan, if it was made from the same statements of user and hardware.
+
+        What other processes hold fluctuates; a plan that serves is not thrown away, and its services not restarted,
+        for a neighbour that took a little memory meanwhile.
+        """
+        text = self.store.read(self.store.current()).get(_render.PLAN_FILE)
+        try:
+            found = Plan.from_dict(json.loads(text.text)) if text else None
+        except (ValueError, KeyError, TypeError):
+            return None  # written by another version of this collection, or edited: plan anew
+        return found if found is not None and found.inputs_digest == digest else None
+
+    def _check_access(self, services: list[Service]) -> None:
+        try:
+            user = pwd.getpwnam(self._params["user"])
+        except KeyError:
+            raise NotInstalledError(
+                f"the user '{self._params['user']}' does not exist on this host; the role "
+                "llmops.inference.vllm_runtime creates it"
+            ) from None
+        for service in services:
+            refuse_unreadable(service.model, user.pw_name, user.pw_uid, user.pw_gid)
+
+    def refuse_taken_ports(self, changes: Changes, wanted: Wanted) -> None:
+        """Refuse a port that somebody else holds; those of our own services are about to be freed."""
+        in_force = tickets(self.store.read(self.store.current()))
+        running = self._systemd.states(list(in_force))
+        ours = {ticket.port for name, ticket in in_force.items() if running[name].main_pid}
+        for name, ticket in tickets(wanted.files).items():
+            problem = listen_problem(ticket.host, ticket.port) if name in changes.touched else None
+            if problem and ticket.port not in ours:
+                raise InferenceError(f"service '{name}' {problem}", service=name)
+
+    def describe(self, measure: bool) -> dict[str, Any]:
+        """What is deployed and how it is, as vllm_deployment_info returns it."""
+        files = self.store.read(self.store.current())
+        made = files.get(_render.PLAN_FILE)
+        observed = self.deployment().observe(files, ask=False)
+        return {
+            "generation": self.store.current(),
+            "generations": self.store.numbers(),
+            "plan": json.loads(made.text) if made else None,
+            "services": [self._describe_one(name, found, files, measure) for name, found in observed.items()],
+        }
+
+    def _describe_one(
+        self, name: str, found: Observed, files: Mapping[str, File], measure: bool
+    ) -> dict[str, Any]:
+        ticket = tickets(files).get(name)
+        address = endpoints(files).get(name)
+        brought, problem = None, found.problem
+        if measure and address is not None:
+            try:
+                brought = generate(address, MEASURED_TOKENS, self._params["gate_timeout"])
+            except InferenceError as error:
+                problem = str(error)
+        return {
+            "name": name,
+            "address": address.address if address else None,
+            "active": found.state.active,
+            "restarts": found.state.restarts,
+            "main_pid": found.state.main_pid,
+            "as_configured": ticket is not None and found.digest == ticket.digest,
+            "healthy": brought is not None if measure else None,
+            "problem": problem,
+            "first_token_seconds": brought.first_token_seconds if brought else None,
+            "tokens_per_second": brought.tokens_per_second if brought else None,
+        }
+
+    def diff(self, changes: Changes, wanted: Wanted) -> list[dict[str, str]]:
+        """The changed files before and after, without secrets and without the guard's code."""
+        before = self.store.read(self.store.current())
+        shown = [path for path in changes.files if not path.startswith("lib/")]
+        return [
+            {
+                "before_header": f"{self.paths.current}/{path}",
+                "after_header": f"{self.paths.current}/{path}",
+                "before": _shown(before.get(path)),
+                "after": _shown(wanted.files.get(path)),
+            }
+            for path in shown
+        ]
+
+
+def refusal_text(refused: Plan) -> str:
+    """All refusals of a plan as one text: reason, arithmetic and the nearest change that fits."""
+    texts = []
+    for refusal in refused.refusals:
+        way_out = f" Nearest fit: {refusal.nearest_fit['text']}" if refusal.nearest_fit else ""
+        texts.append(f"{refusal.service}: {refusal.reason} {refusal.arithmetic}{way_out}")
+    return "The layout does not fit this host, and nothing was changed. " + " ".join(texts)
+
+
+def service_rows(
+    made: Plan, changes: Changes, measured: Mapping[str, Generation], endpoints: Mapping[str, Endpoint]
+) -> list[dict[str, Any]]:
+    """What a user wants to see of every service, in start order."""
+    rows = []
+    for planned in made.services:
+        brought = measured.get(planned.name)
+        rows.append(
+            {
+                "name": planned.name,
+                "address": endpoints[planned.name].address,
+                "model": planned.served_model_name,
+                "devices": list(planned.devices),
+                "device_indices": list(planned.device_indices),
+                "gpu_memory_utilization": planned.gpu_memory_utilization,
+                "max_model_len": planned.max_model_len,
+                "state": "serving" if brought else "planned",
+                "action": _action(planned.name, changes),
+                "first_token_seconds": brought.first_token_seconds if brought else None,
+                "tokens_per_second": brought.tokens_per_second if brought else None,
+            }
+        )
+    return rows
+
+
+def _action(name: str, changes: Changes) -> str:
+    if name in changes.start:
+        return "started"
+    return f"restarted: {changes.restart[name]}" if name in changes.restart else "kept"
+
+
+def _shown(file: File | None) -> str:
+    if file is None:
+        return ""
+    return "(secret values are not shown)\n" if file.secret else file.text
+
+
+def _group_id(group: str) -> int:
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise NotInstalledError(
+            f"the group '{group}' does not exist on this host; the role llmops.inference.vllm_runtime creates it"
+        ) from None
+
+

@@ -1,0 +1,24 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a port can be listened on, asked of the kernel in the only way that answers: by trying."""
+
+from __future__ import annotations
+
+import socket
+
+
+def listen_problem(host: str, port: int) -> str | None:
+    """Return why nobody can listen on ``host:port`` now, with the way out; None where somebody can."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # As the engine does: a connection of the service before, still closing, is no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return (
+                f"cannot listen on {host}:{port} ({error.strerror}); stop the process that holds the port, or give "
+                "the service another one"
+            )
+    return None

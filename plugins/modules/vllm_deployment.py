@@ -1,0 +1,305 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vllm_deployment
+version_added: 1.0.0
+short_description: Deploys a layout of vLLM services on a host, as one transaction
+description:
+  - Plans the layout like M(llmops.inference.vllm_plan), writes the configuration as a numbered generation, puts it in
+    force, stops and starts only what changed, in the plan's order, and waits until every service has generated a token.
+  - A service that fails its gate fails the task with the cause from its journal, and the generation before serves
+    again. What cannot fit, or is wrong in the layout, is refused before anything changes.
+  - A plan that is in force stays while the layout and the hardware are the same, whatever memory other processes take
+    meanwhile. Then nothing is restarted, and every service is asked for a token.
+  - The transaction runs in a process of its own on the host, and ends in one generation or the other also when the
+    connection or the play is lost. Its progress is shown while it runs.
+author:
+  - The llmops.inference maintainers (@llmops)
+extends_documentation_fragment:
+  - llmops.inference.attributes
+  - llmops.inference.attributes.actiongroup
+  - llmops.inference.layout
+attributes:
+  check_mode:
+    support: full
+    description: Says what would change. On a host without an engine it can only say that everything would.
+  diff_mode:
+    support: full
+    description: Shows the changed files of the generation, the plan and the units included, secrets excepted.
+  idempotent:
+    support: full
+    description: Without a change in layout, engine or hardware, and with all services healthy, nothing is done.
+requirements:
+  - Python >= 3.9
+  - systemd 247 or newer, and root's rights.
+  - An engine installed by the role P(llmops.inference.vllm_runtime#role).
+options:
+  state:
+    description:
+      - V(present) deploys the layout; services that are no longer in it are stopped and deleted.
+      - V(absent) stops all services and deletes units and generations. Engines, models and caches stay.
+    type: str
+    choices: [present, absent]
+    default: present
+  engine_root:
+    description: Where engines are installed, one directory per version.
+    type: path
+    default: /opt/vllm
+  tools_dir:
+    description: A virtual environment that holds C(nvidia-ml-py), which the units use as well.
+    type: path
+    default: /opt/vllm/tools
+  user:
+    description: The user as whom the services run.
+    type: str
+    default: vllm
+  group:
+    description: The group of the services, which may read their configuration.
+    type: str
+    default: vllm
+  gate_timeout:
+    description: Seconds in which a service that listens must generate the tokens it is asked for.
+    type: float
+    default: 30
+  keep_generations:
+    description: How many generations to keep, the one in force included.
+    type: int
+    default: 5
+  detach:
+    description:
+      - Leave the transaction to a process on the host and return at once with RV(job).
+      - Set by the module's own action plugin, which follows the transaction and returns its result.
+    type: bool
+    default: false
+seealso:
+  - module: llmops.inference.vllm_plan
+  - module: llmops.inference.vllm_deployment_info
+"""
+
+EXAMPLES = r"""
+---
+- name: Serve two models on one GPU
+  llmops.inference.vllm_deployment:
+    engine_version: 0.32.0
+    gpu_memory_budget: 0.99
+    services:
+      - name: mini
+        model: /var/lib/vllm/models/Qwen3-8B
+        port: 8002
+        gpus: [2]
+        rope: {factor: 4.0, original_max_position_embeddings: 32768}
+      - name: micro
+        model: /var/lib/vllm/models/Qwen3-1.7B
+        port: 8003
+        gpus: [2]
+        secret_environment:
+          VLLM_API_KEY: "{{ vault_micro_key }}"
+
+- name: Serve nothing any more
+  llmops.inference.vllm_deployment:
+    state: absent
+"""
+
+RETURN = r"""
+generation:
+  description: The generation in force.
+  returned: success
+  type: int
+  sample: 7
+plan:
+  description: The plan in force, as RV(llmops.inference.vllm_plan#module:plan) has it.
+  returned: when O(state=present)
+  type: dict
+services:
+  description: The services, in start order.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the service.
+      returned: success
+      type: str
+      sample: mini
+    address:
+      description: Base address of its API on the host.
+      returned: success
+      type: str
+      sample: http://127.0.0.1:8002/v1
+    model:
+      description: The name under which clients ask for the model.
+      returned: success
+      type: str
+      sample: mini
+    devices:
+      description: Its devices, by UUID or C(numa:K).
+      returned: success
+      type: list
+      elements: str
+      sample: [GPU-a1f3c0de-0000-4000-8000-000000000002]
+    device_indices:
+      description: Their indices.
+      returned: success
+      type: list
+      elements: int
+      sample: [2]
+    gpu_memory_utilization:
+      description: Its share of the total memory of each device.
+      returned: success
+      type: float
+      sample: 0.7012
+    max_model_len:
+      description: Longest context in tokens.
+      returned: success
+      type: int
+      sample: 131072
+    state:
+      description: V(serving) after it generated the tokens that it was asked for; V(planned) in check mode.
+      returned: success
+      type: str
+      sample: serving
+    action:
+      description: V(kept), V(started), or V(restarted) with the reason.
+      returned: success
+      type: str
+      sample: kept
+    first_token_seconds:
+      description: Seconds until the first token of a short request; V(null) in check mode.
+      returned: success
+      type: float
+      sample: 0.041
+    tokens_per_second:
+      description: Tokens per second after the first of one request; V(null) in check mode.
+      returned: success
+      type: float
+      sample: 88.2
+removed:
+  description: Services that left the layout.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+changed_files:
+  description: Files of the generation that differ from the one before, by their path below it.
+  returned: success
+  type: list
+  elements: str
+  sample: [plan.json, services/mini/engine.yaml]
+job:
+  description: Where the transaction on the host leaves its progress and result.
+  returned: when O(detach=true) and something has to change
+  type: dict
+  sample: {directory: /run/llmops-inference/job-4242-1}
+service:
+  description: The service that failed its gate.
+  returned: when a service failed its gate
+  type: str
+  sample: mini
+incident:
+  description: Why, with C(kind), the C(line) of the journal that says so, and a C(remedy).
+  returned: when a service failed its gate
+  type: dict
+  sample:
+    kind: no_room_for_kv_cache
+    line: "ValueError: No available memory for the cache blocks."
+    remedy: lower max_model_len (or set it to 'fit'), or give the service a larger share
+rolled_back_to:
+  description: The generation that serves again; V(null) where there was none before.
+  returned: when a service failed its gate
+  type: int
+  sample: 6
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS, PLAN_OPTIONS
+from ansible_collections.llmops.inference.plugins.module_utils._deployment import Changes, endpoints
+from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError, NotInstalledError
+from ansible_collections.llmops.inference.plugins.module_utils._host import Host, Wanted, service_rows
+from ansible_collections.llmops.inference.plugins.module_utils._job import Report, detach, locked
+
+OPTIONS = {
+    **PLAN_OPTIONS,
+    **HOST_OPTIONS,
+    "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
+    "keep_generations": {"type": "int", "default": 5},
+    "detach": {"type": "bool", "default": False},
+}
+
+
+class Deploy:
+    """The module: decides, then applies here or in a job of its own."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.host = Host(
+            module.params, lambda command: module.run_command(list(command), expand_user_and_vars=False)
+        )
+
+    def absent(self) -> dict[str, Any]:
+        """Delete everything that deployments made."""
+        deployment = self.host.deployment()
+        with locked():
+            changed = deployment.present() if self.module.check_mode else deployment.remove()
+        return {"changed": changed, "services": [], "removed": [], "changed_files": [], "generation": None}
+
+    def present(self) -> dict[str, Any]:
+        """Bring the layout into force."""
+        with locked() as lock:
+            wanted = self.host.wanted()
+            for warning in wanted.plan.warnings:
+                self.module.warn(warning)
+            changes = self.host.deployment().compare(wanted.order, wanted.files)
+            self.host.refuse_taken_ports(changes, wanted)
+            result = self._result(wanted, changes)
+            if self.module._diff:
+                result["diff"] = self.host.diff(changes, wanted)
+            if self.module.check_mode:
+                return result
+            if changes.any and self.module.params["detach"]:
+                job = detach(lock, lambda report: self._apply(wanted, changes, report))
+                return {**result, "job": job}
+            return {**result, **self._apply(wanted, changes, lambda service, text: None)}
+
+    def _apply(self, wanted: Wanted, changes: Changes, report: Report) -> dict[str, Any]:
+        deployment = self.host.deployment(report)
+        generation = self.host.store.current()
+        if changes.any:
+            generation = deployment.apply(changes, wanted.files, self.module.params["keep_generations"])
+        measured = deployment.measure(wanted.files)
+        rows = service_rows(wanted.plan, changes, measured, endpoints(wanted.files))
+        return {"services": rows, "generation": generation}
+
+    def _result(self, wanted: Wanted, changes: Changes) -> dict[str, Any]:
+        return {
+            "changed": changes.any,
+            "plan": wanted.plan.to_dict(),
+            "services": service_rows(wanted.plan, changes, {}, endpoints(wanted.files)),
+            "removed": list(changes.remove),
+            "changed_files": list(changes.files),
+            "generation": self.host.store.current(),
+        }
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    try:
+        deploy = Deploy(module)
+        result = deploy.present() if module.params["state"] == "present" else deploy.absent()
+    except NotInstalledError as error:
+        if not module.check_mode:
+            module.fail_json(msg=str(error), **error.details)
+        module.warn(f"{error}. Check mode cannot tell more than that everything would be deployed.")
+        result = {"changed": True, "services": [], "removed": [], "changed_files": [], "generation": None}
+    except InferenceError as error:
+        module.fail_json(msg=str(error), **error.details)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

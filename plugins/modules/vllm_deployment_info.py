@@ -1,0 +1,159 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vllm_deployment_info
+version_added: 1.0.0
+short_description: Tells what is deployed on a host, and how its services are
+description:
+  - Returns the generations that the host keeps, the plan in force, and the state of every service.
+  - Changes nothing. A host on which nothing was deployed is no error.
+author:
+  - The llmops.inference maintainers (@llmops)
+extends_documentation_fragment:
+  - llmops.inference.attributes
+  - llmops.inference.attributes.actiongroup
+  - llmops.inference.attributes.info_module
+requirements:
+  - Python >= 3.9
+  - systemd, and root's rights.
+options:
+  measure:
+    description: Ask every service for tokens and time them. Without it nothing is asked of the engines.
+    type: bool
+    default: true
+  gate_timeout:
+    description: Seconds in which a service must generate the tokens it is asked for.
+    type: float
+    default: 30
+  tools_dir:
+    description: A virtual environment that holds C(nvidia-ml-py).
+    type: path
+    default: /opt/vllm/tools
+  user:
+    description: The user as whom the services run.
+    type: str
+    default: vllm
+  group:
+    description: The group of the services.
+    type: str
+    default: vllm
+  engine_root:
+    description: Where engines are installed, one directory per version.
+    type: path
+    default: /opt/vllm
+seealso:
+  - module: llmops.inference.vllm_deployment
+"""
+
+EXAMPLES = r"""
+---
+- name: Look at the services
+  llmops.inference.vllm_deployment_info:
+  register: found
+
+- name: Stop where one does not generate
+  ansible.builtin.assert:
+    that: found.services | rejectattr('healthy') | length == 0
+    fail_msg: "{{ found.services | rejectattr('healthy') | map(attribute='problem') }}"
+"""
+
+RETURN = r"""
+generation:
+  description: The generation in force; V(null) where nothing is deployed.
+  returned: success
+  type: int
+  sample: 7
+generations:
+  description: All generations that are kept.
+  returned: success
+  type: list
+  elements: int
+  sample: [5, 6, 7]
+plan:
+  description: The plan in force, as RV(llmops.inference.vllm_plan#module:plan) has it; V(null) without one.
+  returned: success
+  type: dict
+services:
+  description: Every service of the generation in force, and any other that systemd still knows.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the service.
+      returned: success
+      type: str
+      sample: mini
+    address:
+      description: Base address of its API on the host; V(null) for one that is not in the generation.
+      returned: success
+      type: str
+      sample: http://127.0.0.1:8002/v1
+    active:
+      description: The state of its unit.
+      returned: success
+      type: str
+      sample: active
+    restarts:
+      description: Automatic restarts since it was last started by hand or by a deployment.
+      returned: success
+      type: int
+      sample: 0
+    main_pid:
+      description: Its main process; 0 while there is none.
+      returned: success
+      type: int
+      sample: 4242
+    as_configured:
+      description: Whether the running engine was started with the configuration in force.
+      returned: success
+      type: bool
+      sample: true
+    healthy:
+      description: Whether it generated the tokens that it was asked for; V(null) where O(measure=false).
+      returned: success
+      type: bool
+      sample: true
+    problem:
+      description: What it answered instead; V(null) where it is healthy or was not asked.
+      returned: success
+      type: str
+      sample: null
+    first_token_seconds:
+      description: Seconds until the first token of a short request; V(null) without one.
+      returned: success
+      type: float
+      sample: 0.041
+    tokens_per_second:
+      description: Tokens per second after the first of one request; V(null) without one.
+      returned: success
+      type: float
+      sample: 88.2
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS
+from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError, NotInstalledError
+from ansible_collections.llmops.inference.plugins.module_utils._host import Host
+
+OPTIONS = {**HOST_OPTIONS, "measure": {"type": "bool", "default": True}}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    try:
+        host = Host(module.params, lambda command: module.run_command(list(command), expand_user_and_vars=False))
+        result = host.describe(module.params["measure"])
+    except NotInstalledError:
+        result = {"generation": None, "generations": [], "plan": None, "services": []}
+    except InferenceError as error:
+        module.fail_json(msg=str(error), **error.details)
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()
