@@ -17,7 +17,7 @@ from itertools import combinations
 from ._devices import Device, resolve
 from ._errors import InferenceError
 from ._plan import Refusal
-from ._shares import to_units
+from ._shares import UNITS, to_units
 from ._sizing import Sized, gib, highest_on, start_key
 from ._topology import LEVELS, Topology
 
@@ -207,17 +207,22 @@ def _cost(sized: Sized, devices: tuple[Device, ...], state: _State) -> Cost:
 
 
 def _reason(sized: Sized, devices: tuple[Device, ...], cost: Cost, candidates: int, state: _State) -> str:
+    where = names(devices)
     if devices[0].id.startswith("numa:"):
-        return f"{names(devices)}: where the engine's CPUs are."
-    among = f"of {candidates} with room" if candidates > 1 else "the only one with room"
-    if len(devices) > 1:
-        set_word = "pair" if len(devices) == 2 else "set"
-        return f"{names(devices)}: the best connected {set_word} {among}{_path(devices, state.topology)}."
+        return f"{where}: where the engine's CPUs are."
+    several = len(devices) > 1
+    noun = ("pair" if len(devices) == 2 else "set") if several else "one"
+    if candidates == 1:
+        return f"{where}: the only {noun} with room{_path(devices, state.topology)}."
+    if several:
+        return f"{where}: the best {noun} of {candidates} with room{_path(devices, state.topology)}."
     if cost[0]:
-        return f"{names(devices)}: the most memory {among}, though not for the longest context."
+        return f"{where}: of {candidates} with room the one with the most memory left."
     total = devices[0].total_bytes
-    left = total * (state.limit(sized, devices[0]) - state.taken[devices[0].id] - sized.want_units(devices))
-    return f"{names(devices)}: the least memory left over ({gib(left // 10_000)}) {among}."
+    units = state.limit(sized, devices[0]) - state.taken[devices[0].id] - sized.want_units(devices)
+    return (
+        f"{where}: of {candidates} with room the one with the least left over, {gib(total * units // UNITS)}."
+    )
 
 
 def names(devices: Sequence[Device]) -> str:

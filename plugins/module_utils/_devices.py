@@ -77,11 +77,16 @@ def resolve(name: str, devices: Sequence[Device]) -> Device:
     raise InferenceError(f"there is no device {name}; this host has {have}")
 
 
+def device_id(gpu: Gpu) -> str:
+    """Return what a plan calls a GPU: its UUID, or its index where a topology written by hand has none."""
+    return gpu.uuid or f"gpu:{gpu.index}"
+
+
 def _gpu_device(gpu: Gpu, used_by_others: int) -> Device:
     # What driver and firmware reserve is out of reach: CUDA's total, which the engine reads, is without it.
     total = (gpu.memory_total_bytes or 0) - (gpu.memory_reserved_bytes or 0)
     return Device(
-        id=gpu.uuid or f"gpu:{gpu.index}",
+        id=device_id(gpu),
         index=gpu.index,
         name=gpu.name or "GPU",
         total_bytes=total,

@@ -194,8 +194,9 @@ def _warn_of_clamp(device: Device, result: Division) -> None:
         return
     budget = exact(units_bytes(result.budget, total))
     result.warnings.append(
-        f"{names([device])}: the budget {result.budget / UNITS:g} is {budget} and does not start: {_highest_text(device, result)}. The shares are planned within "
-        f"{limit / UNITS:g}{', lowering ' if lowered else ''}{', '.join(lowered)}."
+        f"{names([device])}: the budget {result.budget / UNITS:g} is {budget} and does not start: "
+        f"{_highest_text(device, result)}. The shares are planned within {limit / UNITS:g}"
+        f"{', lowering ' if lowered else ''}{', '.join(lowered)}."
     )
 
 

@@ -25,6 +25,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 NUMA = re.compile(r"numa:[0-9]{1,4}")
 DEVICE = re.compile(r"[0-9]{1,4}|GPU-[0-9a-fA-F][0-9a-fA-F-]{0,35}|numa:[0-9]{1,4}")
+MEMORY_LIMIT = re.compile(r"[1-9][0-9]{0,15}[KMGT]?|[1-9][0-9]?%|100%|infinity")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 FLAG = re.compile(r"[a-z][a-z0-9-]*")
 KV_CACHE_DTYPES = ("auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2")
@@ -109,6 +110,8 @@ class Service:
     geometry: Mapping[str, Any] | None
     shutdown_timeout: int
     start_timeout: int
+    memory_max: str | None = None
+    memory_high: str | None = None
     secret_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -201,6 +204,8 @@ def _parse_service(item: Any, place: int, accelerator: str, problems: Problems) 
         geometry=geometry or None,
         shutdown_timeout=fields.integer("shutdown_timeout", 30, 1, 3600),
         start_timeout=fields.integer("start_timeout", 900, 1, 86400),
+        memory_max=_parse_memory_limit(fields, "memory_max"),
+        memory_high=_parse_memory_limit(fields, "memory_high"),
     )
 
 
@@ -253,6 +258,15 @@ def _parse_share(fields: Fields) -> float | None:
     if share is not None and not math.isclose(share * 10000, round(share * 10000), abs_tol=1e-7):
         fields.problems.add(f"gpu_memory_utilization {share} has more than four decimals; round it down.")
     return share
+
+
+def _parse_memory_limit(fields: Fields, key: str) -> str | None:
+    """Return a limit as systemd writes it; None leaves the unit without one."""
+    text = str(fields.values.get(key, ""))
+    if text and not MEMORY_LIMIT.fullmatch(text):
+        fields.problems.add(f"{key} {shown(text)} is no size such as 64G, no percentage and not infinity.")
+        return None
+    return text or None
 
 
 def _parse_rope(value: Any, problems: Problems) -> Rope | None:

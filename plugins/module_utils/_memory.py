@@ -142,7 +142,7 @@ def demand(service: Service, checkpoint: Checkpoint, accelerator: str) -> Demand
         "graphs": 0 if eager else estimates.graphs,
     }
     sources = dict.fromkeys((*outside, *fixed), "estimated")
-    sources.update(weights=checkpoint.source, kv_cache="exact")
+    sources.update(weights=checkpoint.source, kv_cache="estimated")  # the cache is what the others leave
     return Demand(outside, fixed, kv_cache(service, checkpoint.geometry, accelerator), sources)
 
 

@@ -30,14 +30,16 @@ def own_pids(proc: str = "/proc") -> frozenset[int]:
 def resident_bytes(pids: Iterable[int], proc: str = "/proc") -> int:
     """Return the memory that the processes hold together, in bytes.
 
-    ``smaps_rollup`` divides shared pages among their users; engine processes share hundreds of MiB of
-    libraries. Where it may not be read, every process counts with its whole resident size.
+    Pages of files do not count: the kernel drops them when memory is needed, and the nodes have them as free.
+    ``smaps_rollup`` divides shared pages among their users; where it may not be read, every process counts
+    with its whole share of them.
     """
     total = 0
     for pid in pids:
         directory = Path(proc) / str(pid)
-        sizes = _sizes(_read(directory / "smaps_rollup")) or _sizes(_read(directory / "status"))
-        total += sizes.get("Pss", sizes.get("VmRSS", 0))
+        sizes = {**_sizes(_read(directory / "status")), **_sizes(_read(directory / "smaps_rollup"))}
+        for name in ("Anon", "Shmem"):
+            total += sizes.get(f"Pss_{name}", sizes.get(f"Rss{name}", 0))
     return total
 
 

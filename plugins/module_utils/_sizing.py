@@ -102,8 +102,8 @@ def _ranks_refusal(service: Service, geometry: Geometry) -> Refusal | None:
         return Refusal(
             service.name,
             f"{keys} key-value heads can be neither divided over nor repeated on {ranks} ranks.",
-            f"{keys} / {ranks} = {keys / ranks:.2f} and {ranks} / {keys} = {ranks / keys:.2f}; one has to be a "
-            "whole number.",
+            f"{keys} / {ranks} = {keys / ranks:.2f} and {ranks} / {keys} = {ranks / keys:.2f}; one must be "
+            "whole.",
         )
     return None
 

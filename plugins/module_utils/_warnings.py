@@ -65,16 +65,16 @@ def _slot_warnings(sized: Sized, gpus: Sequence[Device], topology: Topology) -> 
         elif wanted is not None and pcie.generation_max < wanted:
             yield (
                 f"GPU {device.index} reaches PCIe {pcie.generation_max}.0 at most, below {wanted}.0 "
-                "(the generation now says nothing: an idle link trains down). Check the slot and its settings "
-                "in the firmware."
+                "(at most counts: an idle link trains down). Check the slot and the firmware's settings."
             )
 
 
 def _rope_warnings(services: Sequence[Sized]) -> Iterator[str]:
     stretched = [sized for sized in services if sized.service.rope and sized.service.rope.factor > 1]
     if stretched:
+        names = ", ".join(sized.name for sized in stretched)
         trained = min(sized.checkpoint.geometry.max_position_embeddings for sized in stretched)
         yield (
-            f"{', '.join(sized.name for sized in stretched)}: YaRN is static, it applies to short prompts too and "
-            f"costs quality there. Leave rope out where {trained} tokens are enough."
+            f"{names}: YaRN is static, it applies to short prompts too and costs quality there. Leave rope "
+            f"out where {trained} tokens are enough."
         )

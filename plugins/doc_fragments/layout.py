@@ -1,0 +1,177 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options that describe a layout and how to plan it, as module_utils/_arguments.py specifies them."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """A layout: the services of one host, and what holds for all of them."""
+
+    DOCUMENTATION = r"""
+options:
+  services:
+    description:
+      - The layout, that is the services that one host is to run.
+      - All mistakes in it are reported at once.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description:
+          - Name of the service and instance of its unit, C(vllm@NAME.service).
+          - Up to 64 of C(a-z), C(0-9), C(_), C(.) and C(-), beginning with a letter or digit.
+        type: str
+        required: true
+      model:
+        description:
+          - Directory of the model on the host, an absolute path.
+          - Where O(services[].geometry) is stated and the directory is not there, any name of the model.
+        type: str
+        required: true
+      port:
+        description: TCP port of the endpoint, from 1024 to 65535. Unique on a host.
+        type: int
+        required: true
+      served_model_name:
+        description: Name under which clients ask for the model. The default is O(services[].name).
+        type: str
+      host:
+        description: Address or host name on which the endpoint listens.
+        type: str
+        default: 127.0.0.1
+      gpus:
+        description:
+          - The devices of the service. A list names them, by index in PCI bus order or by UUID.
+          - V(auto), or a dictionary with the number C(count), leaves the choice to the plan.
+          - With O(accelerator=cpu) a device is a NUMA node, named V(numa:K). Indices and UUIDs are then
+            disregarded and the plan takes the first nodes, so that one layout serves both accelerators.
+        type: raw
+        default: auto
+      tensor_parallel_size:
+        description:
+          - Number of ranks over which the model is divided, one to a device.
+          - The default is the number of O(services[].gpus), or V(1) where they do not say.
+        type: int
+      max_model_len:
+        description:
+          - Longest context in tokens, prompt and answer together.
+          - V(fit) is the longest that fits the service's share and that the model reaches.
+        type: raw
+        default: fit
+      memory_weight:
+        description:
+          - Weight with which a service takes part in what is left of a device after all needs are met.
+          - The default is the bytes of its weights there.
+        type: float
+      gpu_memory_utilization:
+        description:
+          - Fraction of each device's total memory that the service has, with at most four decimals.
+          - By default the plan decides. Stated ones are refused where their sum is above
+            O(gpu_memory_budget).
+        type: float
+      kv_cache_dtype:
+        description: Element type of the KV cache. V(auto) is that of the model.
+        type: str
+        default: auto
+      max_num_seqs:
+        description:
+          - Requests that the engine works on at a time.
+          - The default is V(256) on cuda and V(32) on cpu. It is always pinned, because the engine's own
+            default follows the card, and the memory it needs with it.
+        type: int
+      max_num_batched_tokens:
+        description:
+          - Tokens that the engine works on at a time.
+          - The default is V(8192) on cuda and V(2048) on cpu, or O(services[].max_num_seqs) where that is
+            more. It is always pinned, too.
+        type: int
+      rope:
+        description: Rope scaling that replaces the model's own and stretches the context it reaches.
+        type: dict
+        suboptions:
+          rope_type:
+            description: The kind of scaling.
+            type: str
+            choices: [yarn]
+            default: yarn
+          factor:
+            description: By how much the context is stretched.
+            type: float
+            required: true
+          original_max_position_embeddings:
+            description:
+              - Context in tokens that the factor multiplies. The default is what the model says.
+            type: int
+      min_pcie_generation:
+        description: PCIe generation below which a GPU of the service earns a warning.
+        type: int
+      engine_args:
+        description:
+          - Further flags of the engine, without their leading dashes.
+          - Flags that the plan decides are refused; the message says which key states them instead.
+        type: dict
+        default: {}
+      environment:
+        description: Environment variables of the service.
+        type: dict
+        default: {}
+      secret_environment:
+        description:
+          - Environment variables that nobody but the service may read, such as C(VLLM_API_KEY).
+        type: dict
+        default: {}
+      geometry:
+        description:
+          - The model's shape in the words of its C(config.json), and C(parameters) or C(weights_bytes). With
+            it, a model is planned that is not on the host.
+          - For a model that is, single values override its C(config.json).
+          - An architecture that is not known takes C(kv_bytes_per_token), C(max_position_embeddings) and
+            C(weights_bytes).
+        type: dict
+      shutdown_timeout:
+        description: Seconds that requests under way have to finish when the service stops.
+        type: int
+        default: 30
+      start_timeout:
+        description: Seconds that a start may take, until the first generated token.
+        type: int
+        default: 900
+      memory_max:
+        description: Limit of the unit's host memory, as systemd's C(MemoryMax) takes it, such as V(64G).
+        type: str
+      memory_high:
+        description: Host memory above which the unit is slowed down, as systemd's C(MemoryHigh) takes it.
+        type: str
+  accelerator:
+    description: What the engine computes on.
+    type: str
+    choices: [cuda, cpu]
+    default: cuda
+  gpu_memory_budget:
+    description:
+      - Ceiling for the sum of all shares on one device, as a fraction of its total memory.
+      - A share is the engine's C(gpu-memory-utilization). It does not include the CUDA context and the
+        communication buffers, so that a high budget may not start; see O(on_overcommit).
+    type: float
+    default: 0.99
+  on_overcommit:
+    description:
+      - What to do where the budget of a device is above the highest sum of shares that starts there.
+      - V(clamp) plans within what starts and warns, with the difference in bytes.
+      - V(refuse) refuses the plan.
+    type: str
+    choices: [refuse, clamp]
+    default: clamp
+  engine_version:
+    description:
+      - Version of the engine that will run the plan. It decides the spelling of the rope's flags.
+      - Without it, a current one is assumed.
+    type: str
+  reserve_bytes:
+    description: Bytes that stay free on each device.
+    type: int
+    default: 0
+"""

@@ -1,0 +1,65 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options that modules share: a layout and how to plan it. Documented in doc_fragments/layout.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ._plan import ACCELERATORS, ON_OVERCOMMIT, Settings
+
+# Values that may be a number or a word are raw: ``_layout`` reads them, whatever a template made of them.
+SERVICE_OPTIONS: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "model": {"type": "str", "required": True},
+    "port": {"type": "int", "required": True},
+    "served_model_name": {"type": "str"},
+    "host": {"type": "str", "default": "127.0.0.1"},
+    "gpus": {"type": "raw", "default": "auto"},
+    "tensor_parallel_size": {"type": "int"},
+    "max_model_len": {"type": "raw", "default": "fit"},
+    "memory_weight": {"type": "float"},
+    "gpu_memory_utilization": {"type": "float"},
+    "kv_cache_dtype": {"type": "str", "default": "auto"},
+    "max_num_seqs": {"type": "int"},
+    "max_num_batched_tokens": {"type": "int", "no_log": False},
+    "rope": {
+        "type": "dict",
+        "options": {
+            "rope_type": {"type": "str", "default": "yarn", "choices": ["yarn"]},
+            "factor": {"type": "float", "required": True},
+            "original_max_position_embeddings": {"type": "int"},
+        },
+    },
+    "min_pcie_generation": {"type": "int"},
+    "engine_args": {"type": "dict", "default": {}},
+    "environment": {"type": "dict", "default": {}},
+    "secret_environment": {"type": "dict", "default": {}, "no_log": True},
+    "geometry": {"type": "dict"},
+    "shutdown_timeout": {"type": "int", "default": 30},
+    "start_timeout": {"type": "int", "default": 900},
+    "memory_max": {"type": "str"},
+    "memory_high": {"type": "str"},
+}
+
+PLAN_OPTIONS: dict[str, Any] = {
+    "services": {"type": "list", "elements": "dict", "required": True, "options": SERVICE_OPTIONS},
+    "accelerator": {"type": "str", "default": "cuda", "choices": list(ACCELERATORS)},
+    "gpu_memory_budget": {"type": "float", "default": 0.99},
+    "on_overcommit": {"type": "str", "default": "clamp", "choices": list(ON_OVERCOMMIT)},
+    "engine_version": {"type": "str"},
+    "reserve_bytes": {"type": "int", "default": 0},
+}
+
+
+def settings_from(params: Mapping[str, Any]) -> Settings:
+    """Return the settings among a module's parameters; InferenceError for one outside its range."""
+    return Settings(
+        accelerator=params["accelerator"],
+        gpu_memory_budget=params["gpu_memory_budget"],
+        on_overcommit=params["on_overcommit"],
+        engine_version=params["engine_version"],
+        reserve_bytes=params["reserve_bytes"],
+    )

@@ -1,0 +1,62 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the planner needs to know and only a host can tell: its models and the memory that others hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ._checkpoint import CONFIG, Checkpoint, checkpoint_from_geometry, read_checkpoint
+from ._devices import device_id
+from ._errors import InferenceError
+from ._layout import Service
+from ._others import gpu_used_by_others, node_used_by_others, own_pids, resident_bytes
+from ._topology import Topology
+from ._values import as_integer, shown
+
+
+def read_models(services: Iterable[Service]) -> dict[str, Checkpoint]:
+    """Return name -> model: read from its directory, from its stated geometry where there is no directory.
+
+    A geometry stated for a model that is there overrides single values of its config.json. Raises one
+    InferenceError that lists every model that cannot be read.
+    """
+    models: dict[str, Checkpoint] = {}
+    problems: list[str] = []
+    for service in services:
+        try:
+            models[service.name] = _read_model(service)
+        except InferenceError as error:
+            problems.append(f"service {service.name!r}: {error}")
+    if problems:
+        raise InferenceError(" ".join(problems), errors=problems)
+    return models
+
+
+def read_used_by_others(topology: Topology, accelerator: str, proc: str = "/proc") -> Mapping[str, int]:
+    """Return device id -> bytes that are in use on this host and not by a service of ours."""
+    pids = own_pids(proc)
+    if accelerator == "cpu":
+        nodes = node_used_by_others(topology, resident_bytes(pids, proc))
+        return {f"numa:{index}": size for index, size in nodes.items()}
+    used = gpu_used_by_others(topology, pids)
+    return {device_id(gpu): used[gpu.index] for gpu in topology.gpus}
+
+
+def _read_model(service: Service) -> Checkpoint:
+    if service.geometry is not None and not (Path(service.model) / CONFIG).is_file():
+        return checkpoint_from_geometry(service.geometry)
+    return read_checkpoint(service.model, service.geometry)
+
+
+def stated_bytes(used_by_others: Mapping[str, object] | None) -> dict[str, int]:
+    """Return a user's own statement of what others use, in bytes; InferenceError for what is no size."""
+    result = {}
+    for device, size in (used_by_others or {}).items():
+        number = as_integer(size)
+        if number is None or number < 0:
+            raise InferenceError(f"used_by_others: {shown(size)} for {device} is no number of bytes.")
+        result[device] = number
+    return result

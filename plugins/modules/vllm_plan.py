@@ -1,0 +1,416 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vllm_plan
+version_added: 1.0.0
+short_description: Proves on paper that models fit a host's GPUs, or says in bytes why not
+description:
+  - Divides the memory of each device among the services that share it, so that every one starts, in order,
+    and can restart while the others hold all of theirs.
+  - Places services that do not name their GPUs, computes the longest context that fits, and the order of
+    starts.
+  - What cannot be is refused with its arithmetic and the nearest change that fits. A refusal does not fail
+    the task, it is in RV(plan.refusals). A layout that makes no sense, or a model that cannot be read, does.
+  - It reads the headers of the models' files, never their tensors, and changes nothing.
+author:
+  - The llmops.inference maintainers (@llmops)
+extends_documentation_fragment:
+  - llmops.inference.attributes
+  - llmops.inference.attributes.actiongroup
+  - llmops.inference.attributes.info_module
+  - llmops.inference.layout
+requirements:
+  - Python >= 3.9
+  - The Python package C(nvidia-ml-py), for the Python that runs the module, with O(accelerator=cuda) and
+    without O(topology).
+options:
+  topology:
+    description:
+      - The machine to plan for, as RV(llmops.inference.gpu_topology_info#module:topology) has it. The default
+        is this one.
+      - Of a GPU only C(index) and C(memory_total_bytes) have to be given.
+    type: dict
+  used_by_others:
+    description:
+      - Bytes that are in use on a device and not by services of this collection, by UUID of the GPU or
+        C(numa:K).
+      - The default is what this host says; for a stated O(topology), its C(memory_used_bytes).
+    type: dict
+seealso:
+  - module: llmops.inference.gpu_topology_info
+  - module: llmops.inference.vllm_deployment
+"""
+
+EXAMPLES = r"""
+---
+- name: Plan two models on one GPU
+  llmops.inference.vllm_plan:
+    services:
+      - name: mini
+        model: /srv/models/Qwen3-8B
+        port: 8002
+        gpus: [2]
+      - name: micro
+        model: /srv/models/Qwen3-1.7B
+        port: 8003
+        gpus: [2]
+  register: result
+
+- name: Stop where it does not fit, and say why
+  ansible.builtin.assert:
+    that: result.plan.fits
+    fail_msg: "{{ result.plan.refusals }}"
+
+- name: Would a model that is not here fit two cards that are not here, and with which context?
+  llmops.inference.vllm_plan:
+    topology:
+      gpus:
+        - {index: 0, memory_total_bytes: 51527024640}
+        - {index: 1, memory_total_bytes: 51527024640}
+    services:
+      - name: medium
+        model: Qwen3-32B
+        port: 8001
+        gpus: {count: 2}
+        rope: {factor: 4.0, original_max_position_embeddings: 32768}
+        geometry:
+          architecture: Qwen3ForCausalLM
+          hidden_size: 5120
+          num_hidden_layers: 64
+          num_attention_heads: 64
+          num_key_value_heads: 8
+          head_dim: 128
+          intermediate_size: 25600
+          vocab_size: 151936
+          max_position_embeddings: 40960
+          rope_theta: 1000000
+          dtype: bfloat16
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+plan:
+  description: The plan of the host.
+  returned: success
+  type: dict
+  contains:
+    schema:
+      description: Version of this structure.
+      returned: success
+      type: int
+      sample: 1
+    fits:
+      description: Whether everything fits, that is whether nothing was refused.
+      returned: success
+      type: bool
+      sample: true
+    accelerator:
+      description: The accelerator planned for.
+      returned: success
+      type: str
+      sample: cuda
+    engine_version:
+      description: The engine version planned for; V(null) where none was stated.
+      returned: success
+      type: str
+      sample: 0.33.0
+    gpu_memory_budget:
+      description: The budget as stated.
+      returned: success
+      type: float
+      sample: 0.99
+    inputs_digest:
+      description:
+        - Digest of everything that user and hardware state, and of nothing that merely fluctuates.
+        - Two plans with one digest differ at most by the memory that others used.
+      returned: success
+      type: str
+      sample: 3b7c1f8a0d...
+    services:
+      description: The services that have a share, in start order.
+      returned: success
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: Name of the service.
+          returned: success
+          type: str
+          sample: mini
+        model:
+          description: Directory or name of the model.
+          returned: success
+          type: str
+          sample: /srv/models/Qwen3-8B
+        served_model_name:
+          description: Name under which clients ask for the model.
+          returned: success
+          type: str
+          sample: mini
+        host:
+          description: Address of the endpoint.
+          returned: success
+          type: str
+          sample: 127.0.0.1
+        port:
+          description: Port of the endpoint.
+          returned: success
+          type: int
+          sample: 8002
+        devices:
+          description: Its devices, by UUID or C(numa:K), rank 0 first.
+          returned: success
+          type: list
+          elements: str
+          sample: [GPU-5f3a8f0c-6d8e-4b1a-9f5e-0c2d7c1a2b3c]
+        device_indices:
+          description: Their indices.
+          returned: success
+          type: list
+          elements: int
+          sample: [2]
+        tensor_parallel_size:
+          description: Number of ranks.
+          returned: success
+          type: int
+          sample: 1
+        gpu_memory_utilization:
+          description: Share of the total memory of each of its devices.
+          returned: success
+          type: float
+          sample: 0.6654
+        max_model_len:
+          description: Longest context in tokens.
+          returned: success
+          type: int
+          sample: 131072
+        length_reason:
+          description: Why this length, in bytes.
+          returned: success
+          type: str
+          sample: "131072 tokens fit: one request takes 18.00 GiB of 32.98 GiB of cache."
+        kv_cache_tokens:
+          description: Tokens that the cache holds for all requests together.
+          returned: success
+          type: int
+          sample: 240112
+        kv_cache_dtype:
+          description: Element type of the KV cache.
+          returned: success
+          type: str
+          sample: auto
+        max_num_seqs:
+          description: Requests at a time.
+          returned: success
+          type: int
+          sample: 256
+        max_num_batched_tokens:
+          description: Tokens at a time.
+          returned: success
+          type: int
+          sample: 8192
+        start_order:
+          description: Place in the order of starts, from 0.
+          returned: success
+          type: int
+          sample: 1
+        start_after:
+          description: Services on its devices that must be ready before it starts.
+          returned: success
+          type: list
+          elements: str
+          sample: []
+        memory:
+          description:
+            - Bytes on each of its devices, by component. C(context) and C(nccl) lie outside the share,
+              C(weights), C(persistent), C(transient), C(graphs) and C(kv_cache) inside.
+          returned: success
+          type: dict
+          sample:
+            context: 751619276
+            nccl: 0
+            weights: 16381470720
+            persistent: 536870912
+            transient: 3221225472
+            graphs: 1610612736
+            kv_cache: 35410313216
+        memory_source:
+          description: For each component whether it is C(exact), C(measured) or C(estimated).
+          returned: success
+          type: dict
+          sample: {weights: exact, kv_cache: estimated, context: estimated}
+        required_free_bytes:
+          description: Bytes that must be free on each device before it starts.
+          returned: success
+          type: dict
+          sample: {GPU-5f3a8f0c-6d8e-4b1a-9f5e-0c2d7c1a2b3c: 57909043200}
+        rope_arguments:
+          description: Flags of the engine that carry the rope; empty without one.
+          returned: success
+          type: dict
+          sample: {}
+        fingerprint:
+          description: Digest of the model's files; V(null) for a model known by its geometry only.
+          returned: success
+          type: str
+          sample: 9c1185a5c5...
+        reason:
+          description: Why these devices, in one sentence.
+          returned: success
+          type: str
+          sample: "GPU 2: named in the layout."
+    devices:
+      description: All devices of the host, by index.
+      returned: success
+      type: list
+      elements: dict
+      contains:
+        id:
+          description: UUID of the GPU, or C(numa:K).
+          returned: success
+          type: str
+          sample: GPU-5f3a8f0c-6d8e-4b1a-9f5e-0c2d7c1a2b3c
+        index:
+          description: Its index.
+          returned: success
+          type: int
+          sample: 2
+        name:
+          description: Its product name.
+          returned: success
+          type: str
+          sample: NVIDIA A100-SXM4-80GB
+        total_bytes:
+          description: Its memory, without what driver and firmware reserve.
+          returned: success
+          type: int
+          sample: 85899345920
+        committed_bytes:
+          description: What our services have, contexts and communication buffers included.
+          returned: success
+          type: int
+          sample: 85882166051
+        reserve_bytes:
+          description: What stays free, as stated.
+          returned: success
+          type: int
+          sample: 0
+        used_by_others_bytes:
+          description: What others use, rounded up to 256 MiB.
+          returned: success
+          type: int
+          sample: 0
+        slack_bytes:
+          description: What is left.
+          returned: success
+          type: int
+          sample: 17179869
+        budget:
+          description: What the shares may sum to, after a clamp.
+          returned: success
+          type: float
+          sample: 0.9824
+        committed_share:
+          description: What the shares sum to.
+          returned: success
+          type: float
+          sample: 0.9823
+        highest_share:
+          description: The highest sum of shares with which all services here start.
+          returned: success
+          type: float
+          sample: 0.9824
+        services:
+          description: Names of the services here, in start order.
+          returned: success
+          type: list
+          elements: str
+          sample: [mini, micro]
+    warnings:
+      description: What to know even where everything fits. Shown as warnings of the task, too.
+      returned: success
+      type: list
+      elements: str
+      sample: []
+    refusals:
+      description: What cannot be.
+      returned: success
+      type: list
+      elements: dict
+      contains:
+        service:
+          description: Name of the service.
+          returned: success
+          type: str
+          sample: micro
+        reason:
+          description: Why, in one sentence.
+          returned: success
+          type: str
+          sample: GPU 2 has no room for it beside mini.
+        arithmetic:
+          description: The sum that says so.
+          returned: success
+          type: str
+          sample: micro needs weights 3.20 GiB + ... = 8.64 GiB (9281456128 bytes); ...
+        nearest_fit:
+          description:
+            - The nearest change that was planned and fits; V(null) where none of the kinds tried helps.
+            - C(text) says it, C(services) has the keys to set by service, C(settings) those of the host.
+          returned: success
+          type: dict
+          sample:
+            text: Lower max_model_len of micro to 8192.
+            services: {micro: {max_model_len: 8192}}
+            settings: {}
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmops.inference.plugins.module_utils._arguments import PLAN_OPTIONS, settings_from
+from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.module_utils._layout import parse_layout
+from ansible_collections.llmops.inference.plugins.module_utils._nvml import read_topology
+from ansible_collections.llmops.inference.plugins.module_utils._placement import plan
+from ansible_collections.llmops.inference.plugins.module_utils._plan import Plan
+from ansible_collections.llmops.inference.plugins.module_utils._survey import (
+    read_models,
+    read_used_by_others,
+    stated_bytes,
+)
+from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology
+
+OPTIONS = {**PLAN_OPTIONS, "topology": {"type": "dict"}, "used_by_others": {"type": "dict"}}
+
+
+def make_plan(params: Mapping[str, Any]) -> Plan:
+    settings = settings_from(params)
+    services = parse_layout(params["services"], settings.accelerator)
+    models = read_models(services)
+    stated = stated_bytes(params["used_by_others"])
+    if params["topology"] is not None:
+        return plan(services, Topology.from_dict(params["topology"]), models, settings, stated)
+    topology = read_topology()
+    found = read_used_by_others(topology, settings.accelerator)
+    return plan(services, topology, models, settings, {**found, **stated})
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    try:
+        result = make_plan(module.params)
+    except InferenceError as error:
+        module.fail_json(msg=str(error), **error.details)
+    for warning in result.warnings:
+        module.warn(warning)
+    module.exit_json(changed=False, plan=result.to_dict())
+
+
+if __name__ == "__main__":
+    main()
