@@ -1,0 +1,21 @@
+# Everything a developer runs; the work is done by small scripts under tests/.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-clean lint test-fast test clean
+
+help:
+	@echo "make setup       tools and this collection in .venv"
+	@echo "make demo        three model endpoints on a test host of this machine, then their speeds"
+	@echo "make demo-clean  remove what the demo made"
+	@echo "make lint        format, types, roles, playbooks, documentation"
+	@echo "make test-fast   lint and unit tests"
+	@echo "make test        test-fast and the scenarios on real systemd hosts"
+	@echo "make clean       remove .venv and the test hosts of this checkout"
+
+setup: .venv/.setup
+
+.venv/.setup: requirements-dev.txt tests/tools/setup tests/tools/find-python
+	@tests/tools/setup
+
+clean:
+	@tests/testbed/in-testbed tests/testbed/host clean
+	rm -rf .venv build

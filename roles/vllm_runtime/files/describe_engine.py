@@ -1,0 +1,61 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes engine.json: which engine this is, and every long flag of its `vllm serve`, asked of its own parser.
+
+Arguments: the file to write, the distribution that holds the engine, the accelerator it is built for.
+Run by the interpreter of the engine's virtual environment.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+
+
+def serve_flags() -> list[str]:
+    """Return the long flags of `vllm serve` without their dashes, sorted."""
+    from vllm import platforms  # noqa: PLC0415  (seconds of imports that --help need not wait for)
+
+    if platforms.current_platform.is_unspecified():
+        # A GPU host whose driver is not there yet: the flags are the same.
+        from vllm.platforms.cpu import CpuPlatform  # noqa: PLC0415
+
+        platforms.current_platform = CpuPlatform()
+
+    from vllm.entrypoints.cli import serve  # noqa: PLC0415
+
+    try:
+        from vllm.utils.argparse_utils import FlexibleArgumentParser  # noqa: PLC0415
+    except ImportError:  # before 0.12
+        from vllm.utils import FlexibleArgumentParser  # noqa: PLC0415
+
+    commands = FlexibleArgumentParser().add_subparsers()
+    (parser,) = [command.subparser_init(commands) for command in serve.cmd_init()]
+    options = {option for action in parser._actions for option in action.option_strings}
+    return sorted(option[2:] for option in options if option.startswith("--"))
+
+
+def main() -> None:
+    """Describe the engine and write the file in one step, so that it is there whole or not at all."""
+    destination, distribution, accelerator = sys.argv[1:]
+    description = {
+        "accelerator": accelerator,
+        "distribution": distribution,
+        "flags": serve_flags(),
+        "python": platform.python_version(),
+        "version": importlib.metadata.version(distribution),
+    }
+    temporary = destination + ".new"
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(description, file, indent=1)
+        file.write("\n")
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, destination)
+
+
+if __name__ == "__main__":
+    main()
