@@ -77,5 +77,5 @@ class ActionModule(ActionBase):
 
     @staticmethod
     def _show(host: str, line: str) -> None:
-        service, text, seconds = (line.split("\t") + ["", ""])[:3]
+        service, text, seconds = [*line.split("\t"), "", ""][:3]
         display.display(f"  {host}  {service:<14} {seconds:>4} s  {text}")

@@ -15,9 +15,9 @@ options:
     description:
       - The layout, that is the services that one host is to run.
       - All mistakes in it are reported at once.
+      - Has to be stated wherever something is planned.
     type: list
     elements: dict
-    required: true
     suboptions:
       name:
         description:

@@ -45,7 +45,7 @@ SERVICE_OPTIONS: dict[str, Any] = {
 }
 
 PLAN_OPTIONS: dict[str, Any] = {
-    "services": {"type": "list", "elements": "dict", "required": True, "options": SERVICE_OPTIONS},
+    "services": {"type": "list", "elements": "dict", "options": SERVICE_OPTIONS},
     "accelerator": {"type": "str", "default": "cuda", "choices": list(ACCELERATORS)},
     "gpu_memory_budget": {"type": "float", "default": 0.99},
     "on_overcommit": {"type": "str", "default": "clamp", "choices": list(ON_OVERCOMMIT)},
@@ -63,3 +63,13 @@ def settings_from(params: Mapping[str, Any]) -> Settings:
         engine_version=params["engine_version"],
         reserve_bytes=params["reserve_bytes"],
     )
+
+
+# Where things are on a host that services are deployed to.
+HOST_OPTIONS: dict[str, Any] = {
+    "engine_root": {"type": "path", "default": "/opt/vllm"},
+    "tools_dir": {"type": "path", "default": "/opt/vllm/tools"},
+    "user": {"type": "str", "default": "vllm"},
+    "group": {"type": "str", "default": "vllm"},
+    "gate_timeout": {"type": "float", "default": 30},
+}

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Callable, Mapping, Sequence
+from typing import Callable
 
 from . import _incidents, _progress
 from ._errors import InferenceError
@@ -145,10 +147,9 @@ class Deployment:
 
     def _observe_one(self, name: str, state: UnitState, address: Endpoint | None) -> Observed:
         digest, problem = None, None
-        try:
+        # Never started, or not by us: the digests differ, which is the answer.
+        with contextlib.suppress(OSError, ValueError, KeyError):
             digest = json.loads(started_path(name).read_text())["digest"]
-        except (OSError, ValueError, KeyError):
-            pass  # never started, or not by us: the digests differ, which is the answer
         if state.is_active and address is not None:
             try:
                 generate(address, tokens=1, deadline=self._gate_seconds)
@@ -234,7 +235,9 @@ class Deployment:
 
     def _roll_back(self, before: int | None, failed: int, changes: Changes) -> None:
         """Return to the generation that served, and delete the one that did not."""
-        self._report("host", f"rolling back to generation {before}" if before is not None else "rolling back to nothing")
+        self._report(
+            "host", f"rolling back to generation {before}" if before is not None else "rolling back to nothing"
+        )
         previous = self.store.read(before)
         names = list(tickets(previous))
         self._systemd.stop(changes.touched)
@@ -269,6 +272,5 @@ class Deployment:
     def measure(self, files: Mapping[str, File]) -> dict[str, Generation]:
         """One request to every service, one after another; the numbers a user wants to see first."""
         return {
-            name: generate(address, MEASURED_TOKENS, self._gate_seconds)
-            for name, address in endpoints(files).items()
+            name: generate(address, MEASURED_TOKENS, self._gate_seconds) for name, address in endpoints(files).items()
         }

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import Any
 
 from ._errors import InferenceError
 from ._layout import Service
 from ._plan import PlannedService
+
 
 @dataclass(frozen=True)
 class Engine:
@@ -53,7 +55,7 @@ def check_engine_args(service: Service, engine: Engine) -> None:
         )
 
 
-def config(service: Service, planned: PlannedService, engine: Engine) -> dict[str, Any]:
+def config(service: Service, planned: PlannedService) -> dict[str, Any]:
     """The engine's configuration as a mapping of flag names, in the order of the file.
 
     ``planned`` gives the numbers that the plan decided: share (fraction of the device's total memory), context
@@ -74,10 +76,12 @@ def config(service: Service, planned: PlannedService, engine: Engine) -> dict[st
         "disable-fastapi-docs": True,
     }
     values.update(planned.rope_arguments)
-    for flag, value in service.engine_args.items():
-        if isinstance(value, dict) and isinstance(values.get(flag), dict):
-            value = {**values[flag], **value}  # a user's hf-overrides add to the rope's, they do not erase it
-        values[flag] = value
+    for flag, stated in service.engine_args.items():
+        planned_value = values.get(flag)
+        if isinstance(stated, dict) and isinstance(planned_value, dict):
+            values[flag] = {**planned_value, **stated}  # a user's hf-overrides add to the rope's
+        else:
+            values[flag] = stated
     return values
 
 
@@ -120,7 +124,5 @@ def environment(service: Service, planned: PlannedService, engine: Engine) -> di
 
 def environment_text(variables: Mapping[str, str]) -> str:
     """An EnvironmentFile= of systemd: double quotes, in which only the backslash and the quote need escaping."""
-    return "".join(
-        '{0}="{1}"\n'.format(name, value.replace("\\", "\\\\").replace('"', '\\"'))
-        for name, value in sorted(variables.items())
-    )
+    quoted = {name: value.replace("\\", "\\\\").replace('"', '\\"') for name, value in variables.items()}
+    return "".join(f'{name}="{value}"\n' for name, value in sorted(quoted.items()))

@@ -18,8 +18,9 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Callable
 
 from ._errors import InferenceError
 from ._health import generate, listening

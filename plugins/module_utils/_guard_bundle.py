@@ -27,7 +27,7 @@ from . import (
 _MODULES = (_errors, _gpu_health, _gpu_links, _guard, _health, _numa, _nvml, _ports, _records, _ticket, _topology)
 _PACKAGE = "llmops_inference"
 
-_LAUNCHER = f'''"""ExecStartPre=, ExecStartPost= and ExecStopPost= of the services: vllm_guard admit|ready|release NAME."""
+_LAUNCHER = f'''"""What the units run around the engine: vllm_guard admit|ready|release NAME."""
 import sys
 
 from {_PACKAGE}._guard import main

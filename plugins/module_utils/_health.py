@@ -8,8 +8,9 @@ from __future__ import annotations
 import http.client
 import json
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Iterator, Mapping
+from typing import Any
 
 from ._errors import InferenceError
 

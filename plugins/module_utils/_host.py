@@ -59,16 +59,14 @@ class Host:
     def deployment(self, report: Any = None) -> Deployment:
         """The transaction of this host; ``report(service, text)`` is told every step."""
         arguments = [report] if report else []
-        return Deployment(
-            self.store, self._systemd, UnitLinks(self.paths), self._params["gate_timeout"], *arguments
-        )
+        return Deployment(self.store, self._systemd, UnitLinks(self.paths), self._params["gate_timeout"], *arguments)
 
     def wanted(self) -> Wanted:
         """Plan the layout for this host and render it, having checked everything that can be known before a start."""
         params = self._params
         settings = settings_from(params)
         services = parse_layout(params["services"], settings.accelerator)
-        engine = read_engine(params["engine_root"], str(settings.engine_version), settings.accelerator)
+        engine = read_engine(params["engine_root"], settings.engine_version, settings.accelerator)
         for service in services:
             check_engine_args(service, engine)
         models = read_models(services)
@@ -80,10 +78,8 @@ class Host:
             made = plan(services, topology, models, settings, others)
         if not made.fits:
             raise InferenceError(refusal_text(made), plan=made.to_dict())
-        minors = {
-            gpu.uuid: gpu.minor_number for gpu in topology.gpus if gpu.uuid and gpu.minor_number is not None
-        }
-        return Wanted(made, _render.generation(made, services, engine, self.paths, minors, sources()))
+        minors = {gpu.uuid: gpu.minor_number for gpu in topology.gpus if gpu.uuid and gpu.minor_number is not None}
+        return Wanted(made, _render.generation(made, services, _render.Box(engine, self.paths, minors), sources()))
 
     def _plan_in_force(self, digest: str) -> Plan | None:
         """The deployed plan, if it was made from the same statements of user and hardware.
@@ -131,9 +127,7 @@ class Host:
             "services": [self._describe_one(name, found, files, measure) for name, found in observed.items()],
         }
 
-    def _describe_one(
-        self, name: str, found: Observed, files: Mapping[str, File], measure: bool
-    ) -> dict[str, Any]:
+    def _describe_one(self, name: str, found: Observed, files: Mapping[str, File], measure: bool) -> dict[str, Any]:
         ticket = tickets(files).get(name)
         address = endpoints(files).get(name)
         brought, problem = None, found.problem
@@ -223,5 +217,3 @@ def _group_id(group: str) -> int:
         raise NotInstalledError(
             f"the group '{group}' does not exist on this host; the role llmops.inference.vllm_runtime creates it"
         ) from None
-
-

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,9 @@ def _signature(kind: str, pattern: str, remedy: str) -> _Signature:
 
 # Ordered: of two causes in one journal the earlier entry is nearer to the root.
 _SIGNATURES: Sequence[_Signature] = (
-    _signature("port_taken", r"cannot listen on|[Aa]ddress already in use", "free the port, or give the service another"),
+    _signature(
+        "port_taken", r"cannot listen on|[Aa]ddress already in use", "free the port, or give the service another"
+    ),
     _signature("host_oom_kill", r"oom-kill|Out of memory: Killed process", "raise memory_max, or run less on the host"),
     _signature("device_lost", r"NVRM: Xid|GPU has fallen off the bus", "look at the GPU: reset or replace it"),
     _signature("not_admitted", r"was not admitted within", "free the device, or lower gpu_memory_budget"),
@@ -59,11 +61,13 @@ _SIGNATURES: Sequence[_Signature] = (
     ),
     _signature(
         "bad_configuration",
-        r"error: (unrecognized arguments|argument )|[Vv]alidation error|is not a valid|greater than the derived|Unsupported",
+        r"error: (unrecognized arguments|argument )|[Vv]alidation error|is not a valid|greater than the derived",
         "correct the option that the line names",
     ),
     _signature("file_access", r"PermissionError: |FileNotFoundError: ", "check the path and its mode"),
-    _signature("worker_died", r"Worker proc .* died unexpectedly|EngineDeadError", "see the lines before it in the journal"),
+    _signature(
+        "worker_died", r"Worker proc .* died unexpectedly|EngineDeadError", "see the lines before it in the journal"
+    ),
 )
 
 # The engine's words for "something below failed"; the cause is elsewhere.

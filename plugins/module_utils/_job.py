@@ -17,8 +17,9 @@ import os
 import shutil
 import time
 import traceback
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping, TextIO
+from typing import Any, Callable, TextIO
 
 from ._errors import InferenceError
 

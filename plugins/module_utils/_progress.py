@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from typing import Sequence
+from collections.abc import Sequence
 
 # In the order in which an engine goes through them; a later line of the journal replaces an earlier phase.
 _PHASES: Sequence[tuple[re.Pattern[str], str]] = tuple(
@@ -18,9 +18,15 @@ _PHASES: Sequence[tuple[re.Pattern[str], str]] = tuple(
         (r"Starting to load model", "loading weights"),
         (r"Loading safetensors checkpoint shards:\s+(?P<detail>\d+%)", "loading weights {detail}"),
         (r"Loading weights took|Model loading took", "weights loaded"),
-        (r"torch\.compile takes|Dynamo bytecode transform|Compiling a graph|Warming up model", "compiling and warming up"),
+        (
+            r"torch\.compile takes|Dynamo bytecode transform|Compiling a graph|Warming up model",
+            "compiling and warming up",
+        ),
         (r"Capturing CUDA graphs?.*?(?P<detail>\d+%)?", "capturing CUDA graphs {detail}"),
-        (r"GPU KV cache size: (?P<detail>[\d,]+ tokens)|CPU KV cache size: (?P<cpu>[\d,]+ tokens)", "KV cache of {detail}"),
+        (
+            r"GPU KV cache size: (?P<detail>[\d,]+ tokens)|CPU KV cache size: (?P<cpu>[\d,]+ tokens)",
+            "KV cache of {detail}",
+        ),
         (r"Application startup complete", "listening, generating the first token"),
         (r"vllm-guard: generated its first token in (?P<detail>[\d.]+ s)", "first token in {detail}"),
     )

@@ -14,11 +14,14 @@ from ._errors import InferenceError, NotInstalledError
 RECORD = "engine.json"
 
 
-def read_engine(root: str, version: str, accelerator: str) -> Engine:
+def read_engine(root: str, version: str | None, accelerator: str) -> Engine:
     """Return the engine of a version below ``root`` (usually ``/opt/vllm``).
 
-    Raises InferenceError where it is not installed, not completely, or for another accelerator.
+    Raises InferenceError where no version is stated, or it is not installed, not completely, or for another
+    accelerator.
     """
+    if version is None:
+        raise InferenceError("engine_version has to be stated: which of several engines runs is no guess of ours")
     directory = Path(root) / version
     try:
         record = json.loads((directory / RECORD).read_text())

@@ -10,8 +10,8 @@ systemd's directory holds links only: to the template and the target, and one pe
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Iterable, Sequence
 
 from ._render import TARGET_FILE, TEMPLATE_FILE, drop_in_directory
 from ._units import Paths

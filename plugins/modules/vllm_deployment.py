@@ -237,9 +237,7 @@ class Deploy:
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
-        self.host = Host(
-            module.params, lambda command: module.run_command(list(command), expand_user_and_vars=False)
-        )
+        self.host = Host(module.params, lambda command: module.run_command(list(command), expand_user_and_vars=False))
 
     def absent(self) -> dict[str, Any]:
         """Delete everything that deployments made."""

@@ -17,7 +17,11 @@ from ansible_collections.llmops.inference.plugins.module_utils._generation impor
     changed_paths,
 )
 
-FILES = {"plan.json": File("{}"), "services/mini/engine.yaml": File("port: 1\n"), "services/mini/secrets": File("K", True)}
+FILES = {
+    "plan.json": File("{}"),
+    "services/mini/engine.yaml": File("port: 1\n"),
+    "services/mini/secrets": File("K", True),
+}
 
 
 @pytest.fixture

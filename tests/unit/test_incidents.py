@@ -25,7 +25,10 @@ def test_the_root_cause_is_found_below_the_wrapper_and_beside_a_warning_that_nam
 @pytest.mark.parametrize(
     ("line", "kind"),
     [
-        ("ValueError: Free memory on device cuda:0 (70.1/79.2 GiB) on startup is less than desired", "memory_share_too_large"),
+        (
+            "ValueError: Free memory on device cuda:0 (70.1/79.2 GiB) on startup is less than desired",
+            "memory_share_too_large",
+        ),
         ("ValueError: Available memory on node 0 (3.1/23.5 GiB) on startup is less than", "memory_share_too_large"),
         ("ValueError: Available memory on node 0 (3/23 GiB) on kv cache allocation is less", "no_room_for_kv_cache"),
         ("ValueError: No available memory for the cache blocks. Try increasing", "no_room_for_kv_cache"),

@@ -23,7 +23,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._progress import 
         ("vllm-guard: waiting: 'mini' is starting on numa:0", "waiting: 'mini' is starting on numa:0"),
         ("vllm-guard: generated its first token in 0.12 s", "first token in 0.12 s"),
         ("WARNING [vllm.py:1703] Enforce eager set, disabling torch.compile, CUDAGraphs", None),
-        ("INFO:     127.0.0.1:51044 - \"POST /v1/completions HTTP/1.1\" 200 OK", None),
+        ('INFO:     127.0.0.1:51044 - "POST /v1/completions HTTP/1.1" 200 OK', None),
     ],
 )
 def test_a_line_of_the_journal_announces_its_phase(line: str, expected: str) -> None:
