@@ -156,7 +156,7 @@ class _Reader:
         self.values = {**defaults, **stated}
         # `"sliding_window": null` switches the window off; only an absent key has the default.
         if "sliding_window" in merged and merged["sliding_window"] is None:
-            self.values.pop("sliding_window")
+            self.values.pop("sliding_window", None)
 
     def geometry(self) -> Geometry:
         needed = self.family is not None

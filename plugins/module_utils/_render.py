@@ -9,6 +9,7 @@ import hashlib
 import ipaddress
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from . import _engine, _units
 from ._generation import File, Files
