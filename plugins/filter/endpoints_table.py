@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.llmops.inference.plugins.plugin_utils._table import table
+
 DOCUMENTATION = r"""
 name: endpoints_table
 short_description: Show the services of a deployment as a table
@@ -49,25 +51,13 @@ _COLUMNS = (
 
 
 def endpoints_table(services: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One line per service under a heading, columns as wide as their longest cell."""
-    rows = [[heading for heading, _, _ in _COLUMNS]]
-    for service in services:
-        rows.append([_cell(service.get(key), form) for _, key, form in _COLUMNS])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-
-
-def _cell(value: Any, form: str) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, (list, tuple)):
-        return ",".join(str(item) for item in value)
-    return form.format(value)
+    """One line per service."""
+    return table(_COLUMNS, services)
 
 
 class FilterModule:
-    """The filters of this file."""
+    """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
-        """Their names."""
+        """Its name."""
         return {"endpoints_table": endpoints_table}
