@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ._checkpoint import CONFIG, Checkpoint, checkpoint_from_geometry, read_checkpoint
@@ -20,7 +21,8 @@ from ._values import as_integer, shown
 def read_models(services: Iterable[Service]) -> dict[str, Checkpoint]:
     """Return name -> model: read from its directory, from its stated geometry where there is no directory.
 
-    A geometry stated for a model that is there overrides single values of its config.json. Raises one
+    A geometry stated for a model that is there overrides single values of its config.json, or, with its
+    ``parameters`` or ``weights_bytes``, the whole model. Raises one
     InferenceError that lists every model that cannot be read.
     """
     models: dict[str, Checkpoint] = {}
@@ -46,9 +48,13 @@ def read_used_by_others(topology: Topology, accelerator: str, proc: str = "/proc
 
 
 def _read_model(service: Service) -> Checkpoint:
-    if service.geometry is not None and not (Path(service.model) / CONFIG).is_file():
-        return checkpoint_from_geometry(service.geometry)
-    return read_checkpoint(service.model, service.geometry)
+    stated = service.geometry or {}
+    if not (Path(service.model) / CONFIG).is_file() and stated:
+        return checkpoint_from_geometry(stated)
+    if "parameters" in stated or "weights_bytes" in stated:
+        # A whole model is stated: it is what is planned; the files are still read, and refused where broken.
+        return replace(checkpoint_from_geometry(stated), fingerprint=read_checkpoint(service.model).fingerprint)
+    return read_checkpoint(service.model, stated)
 
 
 def stated_bytes(used_by_others: Mapping[str, object] | None) -> dict[str, int]:
