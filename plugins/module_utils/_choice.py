@@ -10,20 +10,23 @@ the lowest cost. The result is the lexicographically best of all placements, fou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
 from ._devices import Device, resolve
 from ._errors import InferenceError
-from ._plan import Refusal
-from ._shares import UNITS, to_units
-from ._sizing import Sized, gib, highest_on, start_key
-from ._topology import LEVELS, Topology
+from ._plan import Refusal, Settings
+from ._room import Room, claimed_units
+from ._shares import UNITS
+from ._sizing import Sized, gib, start_key
+from ._topology import LEVELS, Link, Topology, distance
 
 # Placements looked at before the search settles for the first that it can extend; a host with 8 GPUs and a
 # dozen services needs far fewer.
 SEARCH_LIMIT = 20_000
+SETS_LIMIT = 500
 
 Cost = tuple[float, ...]
 
@@ -41,45 +44,24 @@ class _State:
     """The state of a search: who is on which device, and which states are known to lead nowhere."""
 
     devices: Sequence[Device]
-    topology: Topology
-    budget: int
-    reserve: int
-    on: dict[str, list[Sized]]
-    taken: dict[str, int]  # units that the services on a device need at least
+    links: Mapping[tuple[int, int], Link]
+    room: Room
     looked_at: int = 0
     dead: set[tuple[object, ...]] = field(default_factory=set)
 
-    def put(self, sized: Sized, devices: Sequence[Device], sign: int = 1) -> None:
-        for device in devices:
-            if sign > 0:
-                self.on[device.id].append(sized)
-            else:
-                self.on[device.id].remove(sized)
-            self.taken[device.id] += sign * least_units(sized, devices)
-
-    def has_room(self, sized: Sized, devices: Sequence[Device], units: int) -> bool:
-        return all(self.taken[device.id] + units <= self.limit(sized, device) for device in devices)
-
-    def limit(self, sized: Sized, device: Device) -> int:
-        return min(self.budget, highest_on(device, [*self.on[device.id], sized], self.reserve))
-
-
-def least_units(sized: Sized, devices: Sequence[Device]) -> int:
-    """Return the least share with which a service can be planned on these devices."""
-    stated = sized.service.gpu_memory_utilization
-    need = sized.need_units(devices)
-    return need if stated is None else min(need, to_units(stated))
+    def has_room(self, sized: Sized, devices: Sequence[Device], need: int, claim: int) -> bool:
+        return all(self.room.holds(sized, device, need, claim) for device in devices)
 
 
 def choose(
-    services: Sequence[Sized], devices: Sequence[Device], topology: Topology, budget: int, reserve: int
+    services: Sequence[Sized], devices: Sequence[Device], topology: Topology, settings: Settings
 ) -> tuple[dict[str, Choice], list[Refusal]]:
     """Return name -> choice, and the services that have none."""
     chosen: dict[str, Choice] = {}
     refusals: list[Refusal] = []
     usable = [device for device in devices if device.problem is None]
-    empty: dict[str, list[Sized]] = {device.id: [] for device in devices}
-    state = _State(usable, topology, budget, reserve, empty, dict.fromkeys(empty, 0))
+    links = {(link.a, link.b): link for link in topology.links}
+    state = _State(usable, links, Room(settings))
     waiting = []
     for sized in sorted(services, key=start_key):
         if sized.service.gpus is None:
@@ -89,8 +71,8 @@ def choose(
         if isinstance(named, Refusal):
             refusals.append(named)
         else:
-            state.put(sized, named)
-            reason = f"{names(named)}: named in the layout{_path(named, topology)}."
+            state.room.put(sized, named)
+            reason = f"{names(named)}: named in the layout{_path(named, links)}."
             chosen[sized.name] = Choice(named, reason)
     placeable = []
     for sized in waiting:
@@ -140,9 +122,9 @@ def _search(services: Sequence[Sized], state: _State, place: int = 0) -> list[Ch
     candidates = _candidates(sized, state)
     for cost, devices in candidates:
         state.looked_at += 1
-        state.put(sized, devices)
+        state.room.put(sized, devices)
         rest = _search(services, state, place + 1)
-        state.put(sized, devices, -1)
+        state.room.take(sized, devices)
         if rest is not None:
             return [Choice(devices, _reason(sized, devices, cost, len(candidates), state)), *rest]
     state.dead.add(key)
@@ -152,9 +134,11 @@ def _search(services: Sequence[Sized], state: _State, place: int = 0) -> list[Ch
 def _signature(state: _State, device: Device, rest: Sequence[Sized]) -> tuple[object, ...]:
     """Return what decides whether the rest has room; the device itself only where links matter."""
     which = device.id if any(sized.service.tensor_parallel_size > 1 for sized in rest) else ""
-    outside = sum(sized.demand.outside_bytes for sized in state.on[device.id])
-    held = (state.taken[device.id], outside, len(state.on[device.id]))
-    return (which, device.total_bytes, device.used_by_others_bytes, *held)
+    here = state.room.on.get(device.id, [])
+    outside = sum(sized.demand.outside_bytes for sized in here)
+    decides = any(sized.service.gpu_memory_utilization is None for sized in here)
+    held = (state.room.needed.get(device.id, 0), state.room.claimed.get(device.id, 0), len(here), decides)
+    return (which, device.total_bytes, device.used_by_others_bytes, outside, *held)
 
 
 def _greedy(services: Sequence[Sized], state: _State) -> list[Choice]:
@@ -164,23 +148,28 @@ def _greedy(services: Sequence[Sized], state: _State) -> list[Choice]:
         candidates = _candidates(sized, state) or _candidates(sized, state, anywhere=True)
         cost, devices = candidates[0]
         result.append(Choice(devices, _reason(sized, devices, cost, len(candidates), state)))
-        state.put(sized, devices)
+        state.room.put(sized, devices)
     return result
 
 
 def _candidates(sized: Sized, state: _State, anywhere: bool = False) -> list[tuple[Cost, tuple[Device, ...]]]:
     """Return the sets of devices with room for a service, the lowest cost first."""
-    count = sized.service.tensor_parallel_size
-    if state.devices[0].id.startswith("numa:"):
-        # The engine runs where its CPUs are; a node other than the first is the layout's to name.
-        sets = [tuple(state.devices[:count])]
-    else:
-        sets = list(combinations(state.devices, count))
     found = []
-    for devices in sets:
-        if anywhere or state.has_room(sized, devices, least_units(sized, devices)):
+    for devices in _sets(state.devices, sized.service.tensor_parallel_size):
+        need, claim = sized.need_units(devices), claimed_units(sized, devices)
+        if anywhere or state.has_room(sized, devices, need, claim):
             found.append((_cost(sized, devices, state), devices))
     return sorted(found, key=lambda item: (item[0], [device.index for device in item[1]]))
+
+
+def _sets(devices: Sequence[Device], count: int) -> list[tuple[Device, ...]]:
+    """Return the sets of so many devices that are worth a look: all, up to 8 devices and some way beyond."""
+    if devices[0].id.startswith("numa:"):
+        # The engine runs where its CPUs are; a node other than the first is the layout's to name.
+        return [tuple(devices[:count])]
+    if math.comb(len(devices), count) <= SETS_LIMIT:
+        return list(combinations(devices, count))
+    return [tuple(devices[first : first + count]) for first in range(len(devices) - count + 1)]
 
 
 def _cost(sized: Sized, devices: tuple[Device, ...], state: _State) -> Cost:
@@ -190,17 +179,18 @@ def _cost(sized: Sized, devices: tuple[Device, ...], state: _State) -> Cost:
     missing P2P, NUMA nodes, degraded devices, and then the most free memory. One device: whether the longest
     context has room, ranks of bigger services there, degraded, and then the least memory left over.
     """
-    cramped = not state.has_room(sized, devices, sized.want_units(devices))
+    want = sized.want_units(devices)
+    cramped = not state.has_room(sized, devices, want, max(want, claimed_units(sized, devices)))
     degraded = sum(device.degraded for device in devices)
-    room = min(
-        device.total_bytes * (state.limit(sized, device) - state.taken[device.id]) for device in devices
-    )
+    room = min(device.total_bytes * state.room.free(device, [sized]) for device in devices)
     if len(devices) == 1:
-        sharded = sum(other.service.tensor_parallel_size > 1 for other in state.on[devices[0].id])
+        sharded = sum(
+            other.service.tensor_parallel_size > 1 for other in state.room.on.get(devices[0].id, ())
+        )
         return (cramped, sharded, degraded, -room if cramped else room)
-    links = [state.topology.link(a.index, b.index) for a, b in combinations(devices, 2)]
-    distances = [state.topology.distance(link.a, link.b) for link in links]
-    neighbours = sum(len(state.on[device.id]) for device in devices)
+    links = [_link(a, b, state.links) for a, b in combinations(devices, 2)]
+    distances = [distance(link.level) for link in links]
+    neighbours = sum(len(state.room.on.get(device.id, ())) for device in devices)
     without_p2p = sum(link.p2p_read not in (None, "ok") for link in links)
     nodes = len({device.numa_node for device in devices})
     return (cramped, neighbours, max(distances), sum(distances), without_p2p, nodes, degraded, -room)
@@ -213,13 +203,13 @@ def _reason(sized: Sized, devices: tuple[Device, ...], cost: Cost, candidates: i
     several = len(devices) > 1
     noun = ("pair" if len(devices) == 2 else "set") if several else "one"
     if candidates == 1:
-        return f"{where}: the only {noun} with room{_path(devices, state.topology)}."
+        return f"{where}: the only {noun} with room{_path(devices, state.links)}."
     if several:
-        return f"{where}: the best {noun} of {candidates} with room{_path(devices, state.topology)}."
+        return f"{where}: the best {noun} of {candidates} with room{_path(devices, state.links)}."
     if cost[0]:
         return f"{where}: of {candidates} with room the one with the most memory left."
     total = devices[0].total_bytes
-    units = state.limit(sized, devices[0]) - state.taken[devices[0].id] - sized.want_units(devices)
+    units = state.room.free(devices[0], [sized]) - sized.want_units(devices)
     return (
         f"{where}: of {candidates} with room the one with the least left over, {gib(total * units // UNITS)}."
     )
@@ -232,18 +222,13 @@ def names(devices: Sequence[Device]) -> str:
     return f"{kind}s {', '.join(others)} and {last}" if others else f"{kind} {last}"
 
 
-def _path(devices: Sequence[Device], topology: Topology) -> str:
+def _link(a: Device, b: Device, links: Mapping[tuple[int, int], Link]) -> Link:
+    """Return the link between two devices; one of unknown level where the topology has none."""
+    ends = (min(a.index, b.index), max(a.index, b.index))
+    return links.get(ends) or Link(*ends)
+
+
+def _path(devices: Sequence[Device], links: Mapping[tuple[int, int], Link]) -> str:
     """Return the worst link of a set as the end of a sentence; empty for one device or unknown links."""
-    gpus = [device.index for device in devices if not device.id.startswith("numa:")]
-    worst = max((topology.distance(a, b) for a, b in combinations(gpus, 2)), default=0)
+    worst = max((distance(_link(a, b, links).level) for a, b in combinations(devices, 2)), default=0)
     return f", {LEVELS[worst - 1]} at worst between them" if 0 < worst <= len(LEVELS) else ""
-
-
-def by_device(choices: Mapping[str, Choice], services: Sequence[Sized]) -> dict[str, list[Sized]]:
-    """Return device id -> the services on it, in start order."""
-    result: dict[str, list[Sized]] = {}
-    for sized in sorted(services, key=start_key):
-        if sized.name in choices:
-            for device in choices[sized.name].devices:
-                result.setdefault(device.id, []).append(sized)
-    return result

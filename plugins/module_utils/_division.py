@@ -5,116 +5,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from ._choice import Choice, by_device, names
+from ._choice import Choice, names
 from ._devices import Device
 from ._plan import Refusal, Settings
+from ._room import Room, claimed_units
 from ._shares import UNITS, Claim, fill, to_units, units_bytes
-from ._sizing import Sized, demand_text, exact, gib, highest_on, start_key
+from ._sizing import Sized, demand_text, exact, gib, start_key
 
 
 @dataclass
 class Division:
-    """Shares in units by service, limits in units by device, and what is to be said about them."""
+    """Shares in units by service, in start order, and what is to be said about them."""
 
-    settings: Settings
-    on: Mapping[str, Sequence[Sized]]  # device id -> services there, in start order
+    room: Room  # with the admitted services
     units: dict[str, int] = field(default_factory=dict)
-    limits: dict[str, int] = field(default_factory=dict)
-    highest: dict[str, int] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    @property
-    def budget(self) -> int:
-        return to_units(self.settings.gpu_memory_budget)
-
-    @property
-    def clamps(self) -> bool:
-        return self.settings.on_overcommit == "clamp"
-
 
 def divide(
-    services: Sequence[Sized], choices: Mapping[str, Choice], devices: Sequence[Device], settings: Settings
+    services: Iterable[Sized], choices: Mapping[str, Choice], devices: Sequence[Device], settings: Settings
 ) -> Division:
     """Return the division of all devices among the services that were given some."""
-    placed = [sized for sized in sorted(services, key=start_key) if sized.name in choices]
-    result = Division(settings, by_device(choices, placed))
-    shared = [device for device in devices if device.id in result.on]
-    for device in shared:
-        highest = highest_on(device, result.on[device.id], settings.reserve_bytes)
-        result.highest[device.id] = highest
-        result.limits[device.id] = min(result.budget, highest) if result.clamps else result.budget
-        _refuse_stated(device, result)
-    admitted = _admit(placed, choices, _stated_units(placed, choices, result), result)
-    result.units = _grow(admitted, choices, result)
-    for device in shared:
-        if result.clamps:
+    result = Division(Room(settings))
+    for sized in sorted(services, key=start_key):
+        if sized.name in choices:
+            _admit(sized, choices[sized.name].devices, result)
+    admitted = {sized.name: sized for here in result.room.on.values() for sized in here}
+    limits = {device.id: result.room.limit(device) for device in devices if device.id in result.room.on}
+    result.units = _grow(admitted, choices, limits)
+    for device in devices:
+        if device.id in limits and limits[device.id] < result.room.budget:
             _warn_of_clamp(device, result)
-        else:
-            _refuse_overcommit(device, result)
     return result
 
 
-def _refuse_stated(device: Device, result: Division) -> None:
-    """Refuse stated shares whose sum is above the budget, whatever on_overcommit says."""
-    stated = [
-        (sized.name, to_units(share))
-        for sized in result.on[device.id]
-        if (share := sized.service.gpu_memory_utilization)
-    ]
-    total = sum(units for _, units in stated)
-    if total <= result.budget:
-        return
-    terms = " + ".join(f"{name} {units / UNITS:g}" for name, units in stated)
-    size = device.total_bytes
-    result.refusals.append(
-        Refusal(
-            stated[-1][0],
-            f"the shares stated for {names([device])} are above the budget {result.budget / UNITS:g}.",
-            f"{terms} = {total / UNITS:g}; of {exact(size)} that is {exact(units_bytes(total, size))}, "
-            f"and the budget is {exact(units_bytes(result.budget, size))}.",
-        )
-    )
-
-
-def _stated_units(placed: Sequence[Sized], choices: Mapping[str, Choice], result: Division) -> dict[str, int]:
-    """Return the shares that were stated, lowered together where their device does not start with them."""
-    claims = {}
-    for sized in placed:
-        if sized.service.gpu_memory_utilization is not None:
-            devices = choices[sized.name].devices
-            most = to_units(sized.service.gpu_memory_utilization)
-            ids = tuple(device.id for device in devices)
-            claims[sized.name] = Claim(min(sized.need_units(devices), most), most, Fraction(most), ids)
-    return fill(claims, result.limits)
-
-
-def _admit(
-    placed: Sequence[Sized], choices: Mapping[str, Choice], stated: Mapping[str, int], result: Division
-) -> dict[str, Sized]:
-    """Admit those whose need has room, the bigger need first; ``result.units`` are what they begin with."""
-    admitted: dict[str, Sized] = {}
-    refused = {refusal.service for refusal in result.refusals}
-    left = dict(result.limits)
-    for sized in placed:
-        devices = choices[sized.name].devices
-        need = sized.need_units(devices)
-        units = stated.get(sized.name, need)
-        full = [device for device in devices if left[device.id] < max(units, need)]
-        if units < need and to_units(sized.service.gpu_memory_utilization or 0) < need:
-            result.refusals.append(_share_too_small(sized, devices, units))
-        elif full:
-            result.refusals.append(_no_room(sized, full[0], max(units, need), result))
-        elif sized.name not in refused:
-            admitted[sized.name] = sized
-            result.units[sized.name] = units
-            for device in devices:
-                left[device.id] -= units
-    return admitted
+def _admit(sized: Sized, devices: Sequence[Device], result: Division) -> None:
+    """Admit a service where it has room beside the bigger ones, or refuse it with the sum that says so."""
+    room = result.room
+    need, claim = sized.need_units(devices), claimed_units(sized, devices)
+    full = [device for device in devices if not room.holds(sized, device, need, claim)]
+    if claim < need:
+        result.refusals.append(_share_too_small(sized, devices, claim))
+    elif not full:
+        room.put(sized, devices)
+    elif not room.clamps and room.claimed.get(full[0].id, 0) + claim <= room.budget:
+        result.refusals.append(_overcommit(sized, full[0], room))
+    else:
+        result.refusals.append(_no_room(sized, full[0], claim, room))
 
 
 def _share_too_small(sized: Sized, devices: Sequence[Device], units: int) -> Refusal:
@@ -128,27 +70,56 @@ def _share_too_small(sized: Sized, devices: Sequence[Device], units: int) -> Ref
     )
 
 
-def _no_room(sized: Sized, device: Device, units: int, result: Division) -> Refusal:
+def _overcommit(sized: Sized, device: Device, room: Room) -> Refusal:
+    """Refuse a budget, or shares within it, with which the engine would not start."""
+    total, highest = device.total_bytes, room.highest(device, [sized])
+    stated = sized.service.gpu_memory_utilization
+    what, units = ("the budget", room.budget)
+    if stated is not None:
+        what, units = "shares that sum to", room.claimed.get(device.id, 0) + to_units(stated)
+    return Refusal(
+        sized.name,
+        f"{names([device])} does not start with {what} {units / UNITS:g}; "
+        f"the highest is {highest / UNITS:g}.",
+        f"{units / UNITS:g} of {exact(total)} is {exact(units_bytes(units, total))}; "
+        f"{_left_text(device, [*room.on.get(device.id, ()), sized], room.settings)}.",
+    )
+
+
+def _no_room(sized: Sized, device: Device, claim: int, room: Room) -> Refusal:
     """Refuse a service for which what the admitted ones leave of a device is too little."""
-    total, limit = device.total_bytes, result.limits[device.id]
-    neighbours = [item.name for item in result.on[device.id] if item.name in result.units]
-    held = sum(result.units[name] for name in neighbours)
-    missing = units_bytes(held + units, total) - units_bytes(limit, total)
-    if limit == result.budget:
+    total = device.total_bytes
+    here = room.on.get(device.id, [])
+    over_budget = room.claimed.get(device.id, 0) + claim > room.budget
+    limit = room.budget if over_budget else room.limit(device, [sized])
+    held = room.claimed if over_budget else room.needed
+    wanted = claim if over_budget else sized.need_units([device])
+    missing = units_bytes(held.get(device.id, 0) + wanted, total) - units_bytes(limit, total)
+    if over_budget:
         lines = [f"budget {limit / UNITS:g} of {exact(total)} is {exact(units_bytes(limit, total))}"]
     else:
-        lines = [f"{_highest_text(device, result)}, a share of {limit / UNITS:g}"]
-    lines.append(demand_text(sized))
-    lines += [f"{name} has {exact(units_bytes(result.units[name], total))}" for name in neighbours]
+        lines = [f"{_left_text(device, [*here, sized], room.settings)}, a share of {limit / UNITS:g}"]
+    lines.append(_claim_text(sized, device, stated=over_budget))
+    lines += [_claim_text(other, device, stated=over_budget) for other in here]
     lines.append(f"{exact(missing)} are missing")
-    company = f" beside {', '.join(neighbours)}" if neighbours else ""
-    return Refusal(sized.name, f"{names([device])} has no room for it{company}.", "; ".join(lines) + ".")
+    company = f" beside {', '.join(other.name for other in here)}" if here else ""
+    within = f" within the budget {limit / UNITS:g}" if over_budget else ""
+    return Refusal(
+        sized.name, f"{names([device])} has no room for it{company}{within}.", "; ".join(lines) + "."
+    )
 
 
-def _highest_text(device: Device, result: Division) -> str:
+def _claim_text(sized: Sized, device: Device, stated: bool) -> str:
+    """Return what a service claims of a device, as arithmetic."""
+    share = sized.service.gpu_memory_utilization
+    if share is None or not stated:
+        return demand_text(sized)
+    return f"{sized.name} states {share:g}, {exact(units_bytes(to_units(share), device.total_bytes))}"
+
+
+def _left_text(device: Device, here: Sequence[Sized], settings: Settings) -> str:
     """Return what is left of a device for shares, as arithmetic."""
-    here = result.on[device.id]
-    reserve, others = result.settings.reserve_bytes, device.used_by_others_bytes
+    reserve, others = settings.reserve_bytes, device.used_by_others_bytes
     outside = sum(sized.demand.outside_bytes for sized in here)
     terms = [f"{gib(outside)} outside the shares ({', '.join(sized.name for sized in here)})"]
     terms += [f"{gib(others)} used by others"] if others else []
@@ -157,63 +128,52 @@ def _highest_text(device: Device, result: Division) -> str:
     return f"{exact(device.total_bytes)} - {' - '.join(terms)} = {exact(left)}"
 
 
-def _grow(admitted: Mapping[str, Sized], choices: Mapping[str, Choice], result: Division) -> dict[str, int]:
-    """Return name -> units after dividing what is left by weight, in the two rounds of ``_placement``."""
-    free = {name: sized for name, sized in admitted.items() if sized.service.gpu_memory_utilization is None}
-    longest = {
-        name: UNITS if sized.service.max_model_len else sized.want_units(choices[name].devices)
-        for name, sized in free.items()
-    }
-    units = result.units
-    for most in (longest, dict.fromkeys(free, UNITS)):
+def _grow(
+    admitted: Mapping[str, Sized], choices: Mapping[str, Choice], limits: Mapping[str, int]
+) -> dict[str, int]:
+    """Return name -> units: needs, then stated shares, then by weight in the rounds of ``_placement``."""
+    units = {name: sized.need_units(choices[name].devices) for name, sized in admitted.items()}
+    stated, longest, most = {}, {}, {}
+    for name, sized in admitted.items():
+        share = sized.service.gpu_memory_utilization
+        if share is not None:
+            stated[name] = to_units(share)
+        else:
+            fixed = sized.service.max_model_len is not None
+            longest[name] = UNITS if fixed else sized.want_units(choices[name].devices)
+            most[name] = UNITS
+    for wanted in (stated, longest, most):
         claims = {}
         for name, sized in admitted.items():
-            weight = _weight(sized) if name in free else Fraction(0)
             ids = tuple(device.id for device in choices[name].devices)
-            claims[name] = Claim(units[name], most.get(name, units[name]), weight, ids)
-        units = fill(claims, result.limits)
+            weight = _weight(sized) if name in wanted else Fraction(0)
+            claims[name] = Claim(units[name], wanted.get(name, units[name]), weight, ids)
+        units = fill(claims, limits)
     return units
 
 
 def _weight(sized: Sized) -> Fraction:
-    stated = sized.service.memory_weight
-    return Fraction(sized.demand.fixed["weights"] or 1) if stated is None else Fraction(str(stated))
+    """Return the rate at which a service grows; stated shares grow in their own proportion."""
+    share, weight = sized.service.gpu_memory_utilization, sized.service.memory_weight
+    if share is not None or weight is not None:
+        return Fraction(str(weight if share is None else share))
+    return Fraction(sized.demand.fixed["weights"] or 1)
 
 
 def _warn_of_clamp(device: Device, result: Division) -> None:
     """Say in bytes that the budget was lowered, where that changed anything."""
-    here = [sized for sized in result.on[device.id] if sized.name in result.units]
-    stated = {sized.name: sized.service.gpu_memory_utilization for sized in here}
+    room, total = result.room, device.total_bytes
+    here = room.on[device.id]
     lowered = [
-        f"{name} from {share:g} to {result.units[name] / UNITS:g}"
-        for name, share in stated.items()
-        if share is not None and to_units(share) > result.units[name]
+        f"{sized.name} from {share:g} to {result.units[sized.name] / UNITS:g}"
+        for sized in here
+        if (share := sized.service.gpu_memory_utilization) and to_units(share) > result.units[sized.name]
     ]
-    limit, total = result.limits[device.id], device.total_bytes
-    if limit >= result.budget or not (lowered or None in stated.values()):
+    if not lowered and all(sized.service.gpu_memory_utilization for sized in here):
         return
-    budget = exact(units_bytes(result.budget, total))
+    budget = exact(units_bytes(room.budget, total))
     result.warnings.append(
-        f"{names([device])}: the budget {result.budget / UNITS:g} is {budget} and does not start: "
-        f"{_highest_text(device, result)}. The shares are planned within {limit / UNITS:g}"
-        f"{', lowering ' if lowered else ''}{', '.join(lowered)}."
-    )
-
-
-def _refuse_overcommit(device: Device, result: Division) -> None:
-    """Refuse shares whose sum is within the budget and still above what starts."""
-    here = [sized.name for sized in result.on[device.id] if sized.name in result.units]
-    committed = sum(result.units[name] for name in here)
-    known = {refusal.service for refusal in result.refusals}
-    if committed <= result.highest[device.id] or here[-1] in known:
-        return
-    total = device.total_bytes
-    result.refusals.append(
-        Refusal(
-            here[-1],
-            f"the shares of {names([device])} sum to {committed / UNITS:g}; the highest sum with which all "
-            f"its services start is {result.highest[device.id] / UNITS:g}.",
-            f"{_highest_text(device, result)}; {committed / UNITS:g} of {exact(total)} is "
-            f"{exact(units_bytes(committed, total))}.",
-        )
+        f"{names([device])}: the budget {room.budget / UNITS:g} is {budget} and does not start: "
+        f"{_left_text(device, here, room.settings)}. The shares are planned within "
+        f"{room.limit(device) / UNITS:g}{', lowering ' if lowered else ''}{', '.join(lowered)}."
     )

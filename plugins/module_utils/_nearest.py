@@ -4,8 +4,8 @@
 """The nearest change of a layout with which a refused service fits.
 
 Each kind of change is tried in turn, from what a user notices least: the budget, stated shares, a shorter
-context, more ranks, other devices. A change counts when the plan made with it no longer refuses the service
-and refuses nothing new.
+context, other devices, another number of ranks. A change counts when the plan made with it no longer refuses
+the service and refuses nothing new.
 """
 
 from __future__ import annotations
@@ -68,22 +68,30 @@ def _changes(
     yield from _lower_budget(services, settings, attempt)
     yield from _planned_shares(services, settings, attempt)
     yield from _shorter_context(service, services, settings, attempt)
-    for ranks in (2, 4, 8):
-        if service.tensor_parallel_size < ranks <= len(devices):
-            text = f"divide {service.name} over {ranks} devices (tensor_parallel_size {ranks})"
-            keys = {"gpus": {"count": ranks}, "tensor_parallel_size": ranks}
-            yield _Change(text, {service.name: keys}, {})
-    if service.tensor_parallel_size == 1:
-        for device in devices:
-            named = device.id if device.id.startswith("numa:") else device.index
-            yield _Change(
-                f"move {service.name} to {device.name} {device.index}", {service.name: {"gpus": [named]}}, {}
-            )
-    fewer = service.tensor_parallel_size // 2
-    while fewer:
-        keys = {"gpus": {"count": fewer}, "tensor_parallel_size": fewer}
-        yield _Change(f"divide {service.name} over {fewer} devices", {service.name: keys}, {})
-        fewer //= 2
+    yield from _other_devices(service, devices)
+    yield from _other_ranks(service, len(devices))
+
+
+def _other_devices(service: Service, devices: Sequence[Device]) -> Iterator[_Change]:
+    if service.tensor_parallel_size > 1:
+        keys = {"gpus": {"count": service.tensor_parallel_size}}
+        yield _Change(f"leave the choice of devices for {service.name} to the plan", {service.name: keys}, {})
+        return
+    for device in devices:
+        node = device.id.startswith("numa:")
+        where = device.name if node else f"GPU {device.index}"
+        named = [device.id if node else device.index]
+        yield _Change(f"move {service.name} to {where}", {service.name: {"gpus": named}}, {})
+
+
+def _other_ranks(service: Service, devices: int) -> Iterator[_Change]:
+    now = service.tensor_parallel_size
+    more = [ranks for ranks in (2, 4, 8) if now < ranks <= devices]
+    fewer = [ranks for ranks in (8, 4, 2, 1) if ranks < now and ranks <= devices]
+    for ranks in more + fewer:
+        keys = {"gpus": {"count": ranks}, "tensor_parallel_size": ranks}
+        text = f"set tensor_parallel_size of {service.name} to {ranks}, on devices that the plan chooses"
+        yield _Change(text, {service.name: keys}, {})
 
 
 def _lower_budget(services: Sequence[Service], settings: Settings, attempt: Attempt) -> Iterator[_Change]:
@@ -142,6 +150,8 @@ def _apply(change: _Change, services: Sequence[Service], settings: Settings, att
 
 
 def _changed(service: Service, keys: Mapping[str, Any]) -> Service:
+    if not keys:
+        return service
     values = dict(keys)
     if "gpus" in values:
         gpus = values["gpus"]

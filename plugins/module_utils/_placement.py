@@ -31,14 +31,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from ._checkpoint import Checkpoint
-from ._choice import Choice, by_device, choose
+from ._choice import Choice, choose
 from ._devices import Device, find_devices
 from ._division import Division, divide
 from ._layout import Service
 from ._nearest import nearest_fit
 from ._plan import Plan, PlannedDevice, PlannedService, Refusal, Settings
 from ._rope import rope_arguments
-from ._shares import UNITS, to_units, units_bytes
+from ._shares import UNITS, units_bytes
 from ._sizing import Sized, exact, gib, highest_on, size_service, start_key
 from ._topology import Topology
 from ._warnings import plan_warnings
@@ -53,16 +53,33 @@ def plan(
     models: Mapping[str, Checkpoint],
     settings: Settings,
     used_by_others: Mapping[str, int] | None = None,
+    *,
+    suggest: bool = True,
 ) -> Plan:
-    """Return the plan of one host; what cannot be is in its refusals, with the nearest change that fits."""
+    """Return the plan of one host; what cannot be is in its refusals, with the nearest change that fits.
+
+    The search for the nearest changes plans some dozens of times; ``suggest=False`` spares it.
+    """
     devices = find_devices(topology, settings.accelerator, used_by_others)
     digest = inputs_digest(services, topology, models, settings)
 
+    sizes: dict[str, tuple[Service, Sized | Refusal]] = {}
+
+    def size(service: Service) -> Sized | Refusal:
+        """Size a service once, however often the search for a nearest fit plans with it unchanged."""
+        if service.name not in sizes or sizes[service.name][0] is not service:
+            sized = size_service(service, models[service.name], settings.accelerator)
+            if any(service is item for item in services):
+                sizes[service.name] = (service, sized)
+            return sized
+        return sizes[service.name][1]
+
     def attempt(changed: Sequence[Service], changed_settings: Settings) -> Plan:
-        return replace(_attempt(changed, devices, topology, models, changed_settings), inputs_digest=digest)
+        outcomes = [size(service) for service in changed]
+        return replace(_attempt(outcomes, devices, topology, changed_settings), inputs_digest=digest)
 
     result = attempt(services, settings)
-    if result.fits:
+    if result.fits or not suggest:
         return result
     suggested = tuple(
         replace(refusal, nearest_fit=nearest_fit(refusal, services, devices, settings, attempt))
@@ -99,23 +116,11 @@ def inputs_digest(
 
 
 def _attempt(
-    services: Sequence[Service],
-    devices: Sequence[Device],
-    topology: Topology,
-    models: Mapping[str, Checkpoint],
-    settings: Settings,
+    outcomes: Sequence[Sized | Refusal], devices: Sequence[Device], topology: Topology, settings: Settings
 ) -> Plan:
-    sized: list[Sized] = []
-    refusals: list[Refusal] = []
-    for service in services:
-        outcome = size_service(service, models[service.name], settings.accelerator)
-        if isinstance(outcome, Refusal):
-            refusals.append(outcome)
-        else:
-            sized.append(outcome)
-    choices, without_devices = choose(
-        sized, devices, topology, to_units(settings.gpu_memory_budget), settings.reserve_bytes
-    )
+    sized = [outcome for outcome in outcomes if isinstance(outcome, Sized)]
+    refusals = [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
+    choices, without_devices = choose(sized, devices, topology, settings)
     division = divide(sized, choices, devices, settings)
     refusals += without_devices + division.refusals
     planned = _planned_services(sized, choices, division, settings)
@@ -124,7 +129,7 @@ def _attempt(
         engine_version=settings.engine_version,
         gpu_memory_budget=settings.gpu_memory_budget,
         services=planned,
-        devices=tuple(_planned_device(device, sized, choices, division, settings) for device in devices),
+        devices=tuple(_planned_device(device, sized, choices, division) for device in devices),
         warnings=tuple(division.warnings + plan_warnings(sized, choices, devices, topology)),
         refusals=tuple(refusals),
         inputs_digest="",
@@ -192,18 +197,15 @@ def _length_reason(sized: Sized, length: int, cache: int) -> str:
 
 
 def _planned_device(
-    device: Device,
-    sized: Sequence[Sized],
-    choices: Mapping[str, Choice],
-    division: Division,
-    settings: Settings,
+    device: Device, sized: Sequence[Sized], choices: Mapping[str, Choice], division: Division
 ) -> PlannedDevice:
-    here = [item for item in by_device(choices, sized).get(device.id, []) if item.name in division.units]
+    here = division.room.on.get(device.id, [])
+    placed = [item for item in sized if item.name in choices and device in choices[item.name].devices]
     units = [division.units[item.name] for item in here]
     committed = sum(
         units_bytes(share, device.total_bytes) + item.demand.outside_bytes for share, item in zip(units, here)
     )
-    others, reserve = device.used_by_others_bytes, settings.reserve_bytes
+    others, reserve = device.used_by_others_bytes, division.room.settings.reserve_bytes
     return PlannedDevice(
         id=device.id,
         index=device.index,
@@ -213,8 +215,8 @@ def _planned_device(
         reserve_bytes=reserve,
         used_by_others_bytes=others,
         slack_bytes=device.total_bytes - committed - reserve - others,
-        budget=division.limits.get(device.id, to_units(settings.gpu_memory_budget)) / UNITS,
+        budget=division.room.limit(device) / UNITS,
         committed_share=sum(units) / UNITS,
-        highest_share=highest_on(device, here, reserve) / UNITS,
+        highest_share=highest_on(device, placed, reserve) / UNITS,
         services=tuple(item.name for item in here),
     )

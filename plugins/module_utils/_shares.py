@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 UNITS = 10_000
 
@@ -28,6 +29,7 @@ def units_bytes(units: int, total: int) -> int:
     return math.ceil(total * (units / UNITS))
 
 
+@lru_cache(maxsize=4096)
 def units_for(size: int, total: int) -> int:
     """Return the smallest share that holds ``size`` bytes; above UNITS where the device is too small."""
     units = max(0, size * UNITS // total - 1)

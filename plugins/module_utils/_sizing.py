@@ -38,18 +38,12 @@ class Sized:
     demand: Demand
     least: int
     most: int
+    need_bytes: int  # of a share that holds ``least``
+    want_bytes: int  # of one that holds ``most``
 
     @property
     def name(self) -> str:
         return self.service.name
-
-    @property
-    def need_bytes(self) -> int:
-        return self.demand.share_bytes(self.least)
-
-    @property
-    def want_bytes(self) -> int:
-        return self.demand.share_bytes(self.most)
 
     def need_units(self, devices: Iterable[Device]) -> int:
         """Return the smallest share that suffices on each of its devices."""
@@ -78,9 +72,10 @@ def size_service(service: Service, checkpoint: Checkpoint, accelerator: str) -> 
     if refusal is not None:
         return refusal
     reach = reachable_length(checkpoint.geometry, service.rope)
-    least = service.max_model_len or min(FIT_LEAST_TOKENS, reach)
+    least, most = service.max_model_len or min(FIT_LEAST_TOKENS, reach), service.max_model_len or reach
+    needed = demand(service, checkpoint, accelerator)
     return Sized(
-        service, checkpoint, demand(service, checkpoint, accelerator), least, service.max_model_len or reach
+        service, checkpoint, needed, least, most, needed.share_bytes(least), needed.share_bytes(most)
     )
 
 

@@ -19,6 +19,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ._geometry import Geometry
 
@@ -46,16 +47,18 @@ ELEMENT_BYTES = {
 FLOATS = ("F64", "F32", "F16", "BF16")
 VOCABULARY_PADDING = 64  # DEFAULT_VOCAB_PADDING_SIZE of the engine
 
-COLUMN = re.compile(
-    r"\.(q_proj|q_b_proj|kv_b_proj|gate_proj|up_proj|gate_up_proj|w1|w3)\.(?P<part>\w+)$"
-    r"|\.(experts)\.(gate_up_proj)$"
-)
-KEY_VALUE = re.compile(r"\.(k_proj|v_proj)\.(?P<part>\w+)$")
-FUSED_QKV = re.compile(r"\.(qkv_proj)\.(?P<part>\w+)$")
-ROW = re.compile(r"\.(o_proj|down_proj|w2)\.(?P<part>\w+)$|\.(experts)\.(down_proj)$")
-EMBEDDING = re.compile(r"(^|\.)embed_tokens\.weight$")
-HEAD = re.compile(r"(^|\.)lm_head\.weight$")
-NOT_LOADED = re.compile(r"rotary_emb\.inv_freq$|rotary_emb\.(cos|sin)_cached$")
+# How a tensor is divided, by the first pattern that its name matches; what matches none is on every rank.
+RULES = {
+    "skip": re.compile(r"rotary_emb\.(inv_freq|cos_cached|sin_cached)$"),
+    "head": re.compile(r"(^|\.)lm_head\.weight$"),
+    "embedding": re.compile(r"(^|\.)embed_tokens\.weight$"),
+    "fused": re.compile(r"\.qkv_proj\.\w+$"),
+    "key_value": re.compile(r"\.(k_proj|v_proj)\.\w+$"),
+    "column": re.compile(
+        r"\.(q_proj|q_b_proj|kv_b_proj|gate_proj|up_proj|gate_up_proj|w1|w3)\.\w+$|\.experts\.gate_up_proj$"
+    ),
+    "row": re.compile(r"\.(o_proj|down_proj|w2)\.\w+$|\.experts\.down_proj$"),
+}
 NUMBER = re.compile(r"\.(\d+)(?=\.)")
 LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
 
@@ -107,40 +110,41 @@ def total_parameters(groups: Iterable[TensorGroup]) -> int:
     return sum(group.count * group.elements for group in groups)
 
 
+@lru_cache(maxsize=4096)
+def _rule(name: str) -> str:
+    """Return the rule by which a tensor is divided; its name alone decides."""
+    return next((rule for rule, pattern in RULES.items() if pattern.search(name)), "whole")
+
+
 def _rank_bytes(group: TensorGroup, geometry: Geometry, ranks: int, width: int) -> int:
-    name = group.name
-    if NOT_LOADED.search(name) or (geometry.tie_word_embeddings and HEAD.search(name)):
+    rule = _rule(group.name)
+    if rule == "skip" or (rule == "head" and geometry.tie_word_embeddings):
         return 0
     loaded = group.elements * (width if _is_cast(group) else ELEMENT_BYTES[group.dtype])
-    if EMBEDDING.search(name) or HEAD.search(name):
+    if rule in ("head", "embedding"):
         rows = _round_up(_round_up(group.shape[0], VOCABULARY_PADDING), ranks)
         return loaded // group.shape[0] * rows // ranks
-    if FUSED_QKV.search(name):
+    if rule == "fused":
         queries, pairs = geometry.num_attention_heads, 2 * geometry.num_key_value_heads
         head = loaded // (queries + pairs)
         return _divided(head * queries, ranks) + _divided(head * pairs, _key_value_parts(geometry, ranks))
-    return _divided(loaded, _parts(group, geometry, ranks))
-
-
-def _parts(group: TensorGroup, geometry: Geometry, ranks: int) -> int:
-    """Return into how many parts a tensor is divided: 1 where every rank has it whole."""
-    if KEY_VALUE.search(group.name):
-        return _key_value_parts(geometry, ranks)
-    column, row = COLUMN.search(group.name), ROW.search(group.name)
-    if column is not None:
-        return 1 if column.group("part") == "g_idx" or group.elements == 1 else ranks
-    if row is not None:
-        return 1 if _is_whole_in_row(row.group("part"), group.shape) else ranks
-    return 1
+    if rule == "key_value":
+        return _divided(loaded, _key_value_parts(geometry, ranks))
+    part = group.name.rsplit(".", 1)[-1]
+    whole = {
+        "column": part == "g_idx" or group.elements == 1,
+        "row": _is_whole_in_row(part, group.shape),
+    }
+    return loaded if whole.get(rule, True) else _divided(loaded, ranks)
 
 
 def _key_value_parts(geometry: Geometry, ranks: int) -> int:
     return min(ranks, geometry.num_key_value_heads or ranks)
 
 
-def _is_whole_in_row(part: str | None, shape: tuple[int, ...]) -> bool:
+def _is_whole_in_row(part: str, shape: tuple[int, ...]) -> bool:
     """Whether every rank of a row-parallel layer has this tensor whole: what goes with its outputs does."""
-    if part in (None, "weight", "qweight", "weight_packed", "g_idx"):
+    if part in ("weight", "down_proj", "qweight", "weight_packed", "g_idx"):
         return False
     if part in ("scales", "qzeros"):
         return shape[0] == 1  # one group over all inputs
