@@ -34,8 +34,6 @@ def differences(role: Path) -> Iterator[str]:
 
     if not specification:
         yield "has no meta/argument_specs.yml"
-    if not text:
-        yield "has no README.md"
     for name in sorted(defaults.keys() - options.keys()):
         yield f"{name} has a default, and meta/argument_specs.yml does not know it"
     for name, option in sorted(options.items()):
@@ -43,15 +41,22 @@ def differences(role: Path) -> Iterator[str]:
             yield f"{name} does not start with the role's name"
         if f"`{name}`" not in text:
             yield f"{name} is not in README.md"
-        if option.get("required", False):
-            if name in defaults:
-                yield f"{name} is required, and has a default"
-        elif name not in defaults:
-            yield f"{name} is in meta/argument_specs.yml, and not in defaults/main.yml"
-        elif option.get("default") != defaults[name]:
-            yield f"{name} is {defaults[name]!r} in defaults/main.yml, and {option.get('default')!r} in its description"
-    for name, option in sorted(options.items()):
+        yield from different_defaults(name, option, defaults)
         yield from undescribed(name, option)
+
+
+def different_defaults(name: str, option: dict[str, Any], defaults: dict[str, Any]) -> Iterator[str]:
+    """Yield how the default of one variable differs from the one its description states."""
+    if option.get("required", False):
+        if name in defaults:
+            yield f"{name} is required, and has a default"
+    elif name not in defaults:
+        yield f"{name} is in meta/argument_specs.yml, and not in defaults/main.yml"
+    elif "{{" in str(defaults[name]):
+        if "default" in option:
+            yield f"{name} is computed in defaults/main.yml; say in words how, instead of a default"
+    elif option.get("default") != defaults[name]:
+        yield f"{name} is {defaults[name]!r} in defaults/main.yml, and {option.get('default')!r} in its description"
 
 
 def undescribed(name: str, option: dict[str, Any]) -> Iterator[str]:

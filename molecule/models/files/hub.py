@@ -1,4 +1,3 @@
-
 """A hub of one directory: the few paths of the hub's HTTP interface that its downloader asks for.
 
 Arguments: the directory of the models, the owner of their repositories, and the token that every request must carry.

@@ -1,4 +1,3 @@
-
 """What vllm_models leaves on a host."""
 
 from __future__ import annotations

@@ -3,11 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Prints, as a JSON list, what there is of each model on this host; changes nothing.
 
-Argument: a JSON object with ``models`` (the role's vllm_models_list), ``directory`` (where fetched ones go) and ``user``, who
-has to be able to read them.  Each entry of the result is the model's, with ``path``, ``revision`` and ``ignore_patterns``
-filled in, and with:
+Argument: a JSON object with ``models`` (the role's vllm_models_list), ``directory`` (where fetched ones go) and
+``user``, who has to be able to read them.  Each entry of the result is the model's, with ``path``, ``revision`` and
+``ignore_patterns`` filled in, and with:
 
-- ``fetch``: whether it has to be fetched, because it comes from a hub and is not there, or not whole, or another revision;
+- ``fetch``: whether it has to be fetched: it comes from a hub and is not there, or not whole, or of another revision;
 - ``problem``: why it cannot be served, as the end of a sentence, or null.
 """
 

@@ -3,12 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fetches one model from a hub with huggingface_hub's own downloader.
 
-Argument: a JSON object with ``repo_id``, ``revision``, ``path`` (where to), ``ignore_patterns``, ``min_free_bytes`` (to leave
-free) and ``endpoint`` (empty: the library's default).  The access token, or nothing, comes on standard input: a command
-line and an environment can be read by others.  Fails with one line on standard error that says what to do.
+Argument: a JSON object with ``repo_id``, ``revision``, ``path`` (where to), ``ignore_patterns``, ``min_free_bytes`` (to
+leave free) and ``endpoint`` (empty: the library's default).  The access token, or nothing, comes on standard input: a
+command line and an environment can be read by others.  Fails with one line on standard error that says what to do.
 
-What a fetch that was interrupted left is kept, and the next one goes on from there.  The record, written last, says that
-the model is complete.
+What a fetch that was interrupted left is kept, and the next one goes on from there.  The record, written last, says
+that the model is complete.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def fetch(request: dict[str, Any], token: str | None) -> None:
     missing, free = bytes_to_fetch(directory, files), shutil.disk_usage(directory.parent).free
     if missing + request["min_free_bytes"] > free:
         raise SystemExit(
-            f"{request['repo_id']} needs {gib(missing)} more in {directory}, and {gib(request['min_free_bytes'])} are to"
-            f" stay free (vllm_models_min_free_bytes), but only {gib(free)} are free. Free some, choose another"
+            f"{request['repo_id']} needs {gib(missing)} more in {directory}, and {gib(request['min_free_bytes'])}"
+            f" are to stay free (vllm_models_min_free_bytes), but only {gib(free)} are free. Free some, choose another"
             " vllm_models_directory, or leave files out with ignore_patterns."
         )
     (directory / RECORD).unlink(missing_ok=True)
@@ -97,7 +97,7 @@ def main() -> None:
     token = sys.stdin.read().strip()
     try:
         fetch(request, token)
-    except Exception as error:  # noqa: BLE001  (the library's errors have no common base that means "cannot fetch")
+    except Exception as error:  # the library's errors have no common base that means "cannot fetch"
         reason = " ".join(str(error).split())
         if token:
             reason = reason.replace(token, "***")
