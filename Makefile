@@ -16,6 +16,16 @@ setup: .venv/.setup
 .venv/.setup: requirements-dev.txt tests/tools/setup tests/tools/find-python
 	@tests/tools/setup
 
+lint: setup
+	@tests/tools/lint
+
+test-fast: setup
+	@.venv/bin/python tests/tools/run_tests.py --fast
+
+# SCENARIOS="runtime models" runs these only.
+test: setup
+	@.venv/bin/python tests/tools/run_tests.py $(SCENARIOS)
+
 clean:
 	@tests/testbed/in-testbed tests/testbed/host clean
 	rm -rf .venv build

@@ -41,7 +41,7 @@ CHAT_TEMPLATE = (
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """Return a byte-level BPE tokenizer: it reads any text, and its vocabulary has exactly VOCABULARY entries at most."""
+    """Return a byte-level BPE tokenizer, which reads any text, of at most VOCABULARY entries."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

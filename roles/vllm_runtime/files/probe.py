@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Prints what an installation needs to know of the host, as JSON; fails when the interpreter cannot make a venv.
 
-Argument: the directory to install in, which need not exist yet.
+Arguments: the directory to install in, which need not exist yet; a directory of wheels, or nothing; and of which
+distributions it must have a wheel, each as ``NAME`` or ``NAME-VERSION``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,17 @@ import venv
 for module in (ensurepip, venv):  # Debian ships both apart from the interpreter
     assert module.__file__
 
-directory = os.path.abspath(sys.argv[1])
+directory, wheel_dir, *distributions = sys.argv[1:]
+directory = os.path.abspath(directory)
 while not os.path.exists(directory):
     directory = os.path.dirname(directory)
-print(json.dumps({"free_bytes": shutil.disk_usage(directory).free}))
+
+missing = []
+if wheel_dir:
+    wheels = os.listdir(wheel_dir) if os.path.isdir(wheel_dir) else []
+    missing = [
+        name
+        for name in distributions
+        if not any(wheel.startswith(name + "-") and wheel.endswith(".whl") for wheel in wheels)
+    ]
+print(json.dumps({"free_bytes": shutil.disk_usage(directory).free, "missing_wheels": missing}))

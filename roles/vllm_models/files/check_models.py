@@ -1,0 +1,99 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prints, as a JSON list, what there is of each model on this host; changes nothing.
+
+Argument: a JSON object with ``models`` (the role's vllm_models_list), ``directory`` (where fetched ones go) and
+``user``, who has to be able to read them.  Each entry of the result is the model's, with ``path``, ``revision`` and
+``ignore_patterns`` filled in, and with:
+
+- ``fetch``: whether it has to be fetched: it comes from a hub and is not there, or not whole, or of another revision;
+- ``problem``: why it cannot be served, as the end of a sentence, or null.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import sys
+from pathlib import Path
+from typing import Any
+
+RECORD = ".fetched.json"
+
+
+def with_defaults(model: dict[str, Any], directory: str) -> dict[str, Any]:
+    """Return a model of the list with what the user left out."""
+    given = {key: value for key, value in model.items() if value is not None}
+    if "repo_id" not in given:
+        return given
+    defaults = {"path": os.path.join(directory, given["name"]), "revision": "main", "ignore_patterns": []}
+    if "dest" in given:
+        given["path"] = given.pop("dest")
+    return {**defaults, **given}
+
+
+def is_fetched(model: dict[str, Any]) -> bool:
+    """Return whether the record of the last fetch is of this revision, and every file of it has its size."""
+    directory = Path(model["path"])
+    try:
+        record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
+        return (record["repo_id"], record["revision"]) == (model["repo_id"], model["revision"]) and all(
+            (directory / name).stat().st_size == size for name, size in record["files"].items()
+        )
+    except (OSError, ValueError):
+        return False
+
+
+def problem_of(directory: str) -> str | None:
+    """Return why the files of a model cannot be read by the user that this process runs as, or None."""
+    if not os.path.isdir(directory):
+        return f"{directory} is not a directory, or lies in one that the user may not enter"
+    unreadable: list[str] = []
+    for folder, folders, files in os.walk(directory, onerror=lambda error: unreadable.append(error.filename)):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if not name.startswith("."):
+                path = os.path.join(folder, name)
+                try:
+                    with open(path, "rb") as file:
+                        file.read(1)
+                except OSError:
+                    unreadable.append(path)
+    if unreadable:
+        return f"{len(unreadable)} of its files cannot be read, the first is {min(unreadable)}"
+    return None
+
+
+def problems_as(user: str, directories: list[str]) -> list[str | None]:
+    """Ask ``problem_of`` as another user; a child process becomes that user, because there is no way back."""
+    entry = pwd.getpwnam(user)
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.setgroups(os.getgrouplist(user, entry.pw_gid))
+        os.setgid(entry.pw_gid)
+        os.setuid(entry.pw_uid)
+        with os.fdopen(writer, "w", encoding="utf-8") as pipe:
+            json.dump([problem_of(directory) for directory in directories], pipe)
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, encoding="utf-8") as pipe:
+        found: list[str | None] = json.load(pipe)
+    os.wait()
+    return found
+
+
+def main() -> None:
+    """Print the list."""
+    request = json.loads(sys.argv[1])
+    models = [with_defaults(model, request["directory"]) for model in request["models"]]
+    problems = problems_as(request["user"], [model["path"] for model in models])
+    for model, problem in zip(models, problems):
+        model["fetch"] = "repo_id" in model and not is_fetched(model)
+        model["problem"] = problem
+    print(json.dumps(models))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the tests of this checkout one after the other and ends with the line ``N passed, N failed``.
+
+Arguments: names of scenarios, all of them when none is given; or ``--fast``, for lint and unit tests only.
+What a step printed is in build/reports/STEP.log, and on the terminal when it failed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parents[2]
+REPORTS = ROOT / "build" / "reports"
+IN_TESTBED = str(ROOT / "tests" / "testbed" / "in-testbed")
+LINES_OF_A_FAILURE = 200
+
+
+def counts(report: Path) -> tuple[int, int]:
+    """Return how many tests of a JUnit report passed and how many failed; skipped ones are neither."""
+    suites = list(ElementTree.parse(report).getroot().iter("testsuite")) if report.exists() else []
+    failed = sum(int(suite.get("failures", 0)) + int(suite.get("errors", 0)) for suite in suites)
+    skipped = sum(int(suite.get("skipped", 0)) for suite in suites)
+    return sum(int(suite.get("tests", 0)) for suite in suites) - failed - skipped, failed
+
+
+def run(step: str, command: list[str]) -> tuple[int, int]:
+    """Run one step, say how it went, and return its tests that passed and failed; the step itself counts as one."""
+    report, log = REPORTS / f"{step}.xml", REPORTS / f"{step}.log"
+    report.unlink(missing_ok=True)
+    print(f"{step} ...", flush=True)
+    started = time.monotonic()
+    with log.open("w", encoding="utf-8") as output:
+        status = subprocess.run(
+            command,
+            cwd=ROOT,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTEST_ADDOPTS": f"--junitxml={report}", "NO_COLOR": "1"},
+        ).returncode
+    passed, failed = counts(report)
+    if status == 0:
+        passed += 1
+    else:
+        failed += 1
+        print(*log.read_text(encoding="utf-8").splitlines()[-LINES_OF_A_FAILURE:], sep="\n")
+    verdict = "ok" if status == 0 else f"FAILED (exit status {status})"
+    print(f"{step}: {verdict}, {passed} passed, {failed} failed, {time.monotonic() - started:.0f} s", flush=True)
+    return passed, failed
+
+
+def steps(arguments: list[str]) -> list[tuple[str, list[str]]]:
+    """Return the name and the command of each step."""
+    scenarios = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
+    unknown = set(arguments) - {"--fast"} - set(scenarios)
+    if unknown:
+        raise SystemExit(f"run_tests: no scenario {', '.join(sorted(unknown))}; there are {', '.join(scenarios)}")
+    wanted = [name for name in arguments if name != "--fast"]
+    fast = [("lint", [str(ROOT / "tests" / "tools" / "lint")]), ("unit", [IN_TESTBED, "python", "-m", "pytest"])]
+    slow = [(name, [IN_TESTBED, "molecule", "test", "--scenario-name", name]) for name in wanted or scenarios]
+    if wanted:
+        return slow
+    return fast if "--fast" in arguments else fast + slow
+
+
+def main() -> int:
+    """Run the steps and return the exit status."""
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    results = [run(step, command) for step, command in steps(sys.argv[1:])]
+    failed = sum(result[1] for result in results)
+    print(f"{sum(result[0] for result in results)} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
