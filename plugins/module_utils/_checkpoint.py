@@ -104,8 +104,7 @@ def read_header(file: Path) -> tuple[bytes, int]:
             length = int.from_bytes(prefix, "little")
             if len(prefix) < 8 or 8 + min(length, MAX_HEADER_BYTES) > size:
                 raise InferenceError(
-                    f"{file} is cut off: its header needs {8 + length} bytes and the file has {size}. "
-                    "Fetch it again.",
+                    f"{file} is cut off: its header needs {8 + length} bytes and the file has {size}. Fetch it again.",
                     file=str(file),
                     expected_bytes=8 + length,
                     found_bytes=size,
@@ -144,8 +143,7 @@ def parse_header(header: bytes, size: int, where: str) -> list[Tensor]:
     if reached != data:
         state = "is cut off" if reached > data else "has bytes that belong to no tensor"
         raise InferenceError(
-            f"{where} {state}: its header describes {reached} bytes of data and the file has {data}. "
-            "Fetch it again.",
+            f"{where} {state}: its header describes {reached} bytes of data and the file has {data}. Fetch it again.",
             file=where,
             expected_bytes=reached + 8 + len(header),
             found_bytes=size,
@@ -169,8 +167,7 @@ def _entry(entry: Any, where: str) -> tuple[str, tuple[int, ...], int, int]:
     expected = math.prod(shape) * ELEMENT_BYTES[dtype]
     if end - begin != expected:
         raise InferenceError(
-            f"{where} takes {expected} bytes by its shape and {end - begin} by its offsets: the header is "
-            "damaged."
+            f"{where} takes {expected} bytes by its shape and {end - begin} by its offsets: the header is damaged."
         )
     return dtype, shape, begin, end
 
@@ -235,14 +232,10 @@ def _read_small(path: Path, purpose: str) -> bytes:
     try:
         size = path.stat().st_size
         if size > MAX_JSON_BYTES:
-            raise InferenceError(
-                f"{path} has {size} bytes; {MAX_JSON_BYTES} at most are read.", file=str(path)
-            )
+            raise InferenceError(f"{path} has {size} bytes; {MAX_JSON_BYTES} at most are read.", file=str(path))
         return path.read_bytes()
     except OSError as error:
-        raise InferenceError(
-            f"{path} cannot be read: {error.strerror}; {purpose}.", file=str(path)
-        ) from error
+        raise InferenceError(f"{path} cannot be read: {error.strerror}; {purpose}.", file=str(path)) from error
 
 
 def _parse_json(text: bytes, where: str) -> dict[str, Any]:

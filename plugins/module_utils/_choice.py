@@ -184,9 +184,7 @@ def _cost(sized: Sized, devices: tuple[Device, ...], state: _State) -> Cost:
     degraded = sum(device.degraded for device in devices)
     room = min(device.total_bytes * state.room.free(device, [sized]) for device in devices)
     if len(devices) == 1:
-        sharded = sum(
-            other.service.tensor_parallel_size > 1 for other in state.room.on.get(devices[0].id, ())
-        )
+        sharded = sum(other.service.tensor_parallel_size > 1 for other in state.room.on.get(devices[0].id, ()))
         return (cramped, sharded, degraded, -room if cramped else room)
     links = [_link(a, b, state.links) for a, b in combinations(devices, 2)]
     distances = [distance(link.level) for link in links]
@@ -210,9 +208,7 @@ def _reason(sized: Sized, devices: tuple[Device, ...], cost: Cost, candidates: i
         return f"{where}: of {candidates} with room the one with the most memory left."
     total = devices[0].total_bytes
     units = state.room.free(devices[0], [sized]) - sized.want_units(devices)
-    return (
-        f"{where}: of {candidates} with room the one with the least left over, {gib(total * units // UNITS)}."
-    )
+    return f"{where}: of {candidates} with room the one with the least left over, {gib(total * units // UNITS)}."
 
 
 def names(devices: Sequence[Device]) -> str:

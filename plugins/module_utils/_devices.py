@@ -60,14 +60,10 @@ def find_devices(
 def resolve(name: str, devices: Sequence[Device]) -> Device:
     """Return the device that a layout names by index, UUID or the unique beginning of one."""
     if name.isdigit():
-        found = [
-            device for device in devices if device.index == int(name) and not device.id.startswith("numa:")
-        ]
+        found = [device for device in devices if device.index == int(name) and not device.id.startswith("numa:")]
     else:
         found = [device for device in devices if device.id.lower() == name.lower()] or [
-            device
-            for device in devices
-            if name.startswith("GPU-") and device.id.lower().startswith(name.lower())
+            device for device in devices if name.startswith("GPU-") and device.id.lower().startswith(name.lower())
         ]
     if len(found) == 1:
         return found[0]

@@ -79,8 +79,7 @@ def _overcommit(sized: Sized, device: Device, room: Room) -> Refusal:
         what, units = "shares that sum to", room.claimed.get(device.id, 0) + to_units(stated)
     return Refusal(
         sized.name,
-        f"{names([device])} does not start with {what} {units / UNITS:g}; "
-        f"the highest is {highest / UNITS:g}.",
+        f"{names([device])} does not start with {what} {units / UNITS:g}; the highest is {highest / UNITS:g}.",
         f"{units / UNITS:g} of {exact(total)} is {exact(units_bytes(units, total))}; "
         f"{_left_text(device, [*room.on.get(device.id, ()), sized], room.settings)}.",
     )
@@ -104,9 +103,7 @@ def _no_room(sized: Sized, device: Device, claim: int, room: Room) -> Refusal:
     lines.append(f"{exact(missing)} are missing")
     company = f" beside {', '.join(other.name for other in here)}" if here else ""
     within = f" within the budget {limit / UNITS:g}" if over_budget else ""
-    return Refusal(
-        sized.name, f"{names([device])} has no room for it{company}{within}.", "; ".join(lines) + "."
-    )
+    return Refusal(sized.name, f"{names([device])} has no room for it{company}{within}.", "; ".join(lines) + ".")
 
 
 def _claim_text(sized: Sized, device: Device, stated: bool) -> str:
@@ -128,9 +125,7 @@ def _left_text(device: Device, here: Sequence[Sized], settings: Settings) -> str
     return f"{exact(device.total_bytes)} - {' - '.join(terms)} = {exact(left)}"
 
 
-def _grow(
-    admitted: Mapping[str, Sized], choices: Mapping[str, Choice], limits: Mapping[str, int]
-) -> dict[str, int]:
+def _grow(admitted: Mapping[str, Sized], choices: Mapping[str, Choice], limits: Mapping[str, int]) -> dict[str, int]:
     """Return name -> units: needs, then stated shares, then by weight in the rounds of ``_placement``."""
     units = {name: sized.need_units(choices[name].devices) for name, sized in admitted.items()}
     stated, longest, most = {}, {}, {}

@@ -50,9 +50,7 @@ _GEMMA3 = Family(
     layer_rope=True,
     scaled_length=True,
 )
-_DEEPSEEK = Family(
-    defaults={"kv_lora_rank": 512, "qk_rope_head_dim": 64, "qk_nope_head_dim": 128, "v_head_dim": 128}
-)
+_DEEPSEEK = Family(defaults={"kv_lora_rank": 512, "qk_rope_head_dim": 64, "qk_nope_head_dim": 128, "v_head_dim": 128})
 
 FAMILIES: Mapping[str, Family] = {
     "Qwen2ForCausalLM": Family(defaults={"use_sliding_window": False}, qkv_bias=True),
@@ -221,8 +219,7 @@ class _Reader:
         value = as_integer(self.values[key])
         if value is None or not 1 <= value <= highest:
             raise InferenceError(
-                f"{self.where}: {key} must be a whole number from 1 to {highest}, "
-                f"not {shown(self.values[key])}."
+                f"{self.where}: {key} must be a whole number from 1 to {highest}, not {shown(self.values[key])}."
             )
         return value
 
@@ -253,14 +250,10 @@ class _Reader:
         if not window or self.values.get("use_sliding_window") is False:
             return None, 0
         kinds = self.values.get("layer_types")
-        pattern = as_integer(
-            self.values.get("sliding_window_pattern", self.values.get("_sliding_window_pattern"))
-        )
+        pattern = as_integer(self.values.get("sliding_window_pattern", self.values.get("_sliding_window_pattern")))
         if isinstance(kinds, (list, tuple)):
             if layers and len(kinds) != layers:
-                raise InferenceError(
-                    f"{self.where}: layer_types has {len(kinds)} entries for {layers} layers."
-                )
+                raise InferenceError(f"{self.where}: layer_types has {len(kinds)} entries for {layers} layers.")
             sliding = sum(kind == "sliding_attention" for kind in kinds)
         elif pattern:
             sliding = layers - layers // pattern
@@ -288,9 +281,7 @@ class _Reader:
         """Return theta, type, factor and original length, from either spelling."""
         settings = self.values.get("rope_parameters", self.values.get("rope_scaling")) or {}
         if not isinstance(settings, Mapping):
-            raise InferenceError(
-                f"{self.where}: rope_parameters must be a dictionary, not {shown(settings)}."
-            )
+            raise InferenceError(f"{self.where}: rope_parameters must be a dictionary, not {shown(settings)}.")
         # Settings per kind of layer: the full attention layers decide the length.
         settings = settings.get("full_attention") or settings
         rope_type = settings.get("rope_type", settings.get("type", "default"))
@@ -301,9 +292,7 @@ class _Reader:
             raise InferenceError(f"{self.where}: rope settings are not usable: {shown(dict(settings))}.")
         if theta is not None and (number is None or number <= 0):
             raise InferenceError(f"{self.where}: rope_theta must be a number above 0, not {shown(theta)}.")
-        original = settings.get(
-            "original_max_position_embeddings", self.values.get("original_max_position_embeddings")
-        )
+        original = settings.get("original_max_position_embeddings", self.values.get("original_max_position_embeddings"))
         return number, rope_type, factor, None if original is None else as_integer(original)
 
     def _quantization(self) -> tuple[str | None, int, int]:
@@ -312,9 +301,7 @@ class _Reader:
         if settings is None:
             return None, 16, 0
         if not isinstance(settings, Mapping):
-            raise InferenceError(
-                f"{self.where}: quantization_config must be a dictionary, not {shown(settings)}."
-            )
+            raise InferenceError(f"{self.where}: quantization_config must be a dictionary, not {shown(settings)}.")
         method = str(settings.get("quant_method", "unknown")).lower()
         bits = as_integer(settings.get("bits", settings.get("w_bit"))) or (8 if "fp8" in method else 16)
         block = settings.get("weight_block_size")

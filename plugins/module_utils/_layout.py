@@ -209,9 +209,7 @@ def _parse_service(item: Any, place: int, accelerator: str, problems: Problems) 
     )
 
 
-def _parse_gpus(
-    value: Any, accelerator: str, problems: Problems
-) -> tuple[tuple[str, ...] | None, int | None]:
+def _parse_gpus(value: Any, accelerator: str, problems: Problems) -> tuple[tuple[str, ...] | None, int | None]:
     """Return the named devices (None: the planner chooses) and how many (None: tensor_parallel_size says)."""
     if value == "auto":
         return None, None
@@ -221,8 +219,7 @@ def _parse_gpus(
             return None, count
     if not isinstance(value, (list, tuple)) or not 0 < len(value) <= TENSOR_PARALLEL_SIZES[-1]:
         problems.add(
-            "gpus must be a list of indices or UUIDs, auto, or {count: N} with N from 1 to 64, "
-            f"not {shown(value)}."
+            f"gpus must be a list of indices or UUIDs, auto, or {{count: N}} with N from 1 to 64, not {shown(value)}."
         )
         return None, None
     named = tuple(_device_name(item, problems) for item in value)
@@ -277,9 +274,7 @@ def _parse_rope(value: Any, problems: Problems) -> Rope | None:
         problems.add(f"rope takes {', '.join(sorted(keys))}, not {shown(value)}.")
         return None
     if value.get("rope_type") not in ROPE_TYPES:
-        problems.add(
-            f"rope.rope_type must be one of {', '.join(ROPE_TYPES)}, not {shown(value.get('rope_type'))}."
-        )
+        problems.add(f"rope.rope_type must be one of {', '.join(ROPE_TYPES)}, not {shown(value.get('rope_type'))}.")
         return None
     factor = as_number(value.get("factor"))
     if factor is None or not 1 <= factor <= 1024:
@@ -288,9 +283,7 @@ def _parse_rope(value: Any, problems: Problems) -> Rope | None:
     original = value.get("original_max_position_embeddings")
     length = None if original is None else as_integer(original)
     if original is not None and (length is None or not 1 <= length <= 1 << 30):
-        problems.add(
-            f"rope.original_max_position_embeddings must be a whole number of tokens, not {shown(original)}."
-        )
+        problems.add(f"rope.original_max_position_embeddings must be a whole number of tokens, not {shown(original)}.")
         return None
     return Rope("yarn", factor, length)
 
@@ -337,9 +330,7 @@ def _check_together(services: Iterable[Service], problems: Problems) -> None:
             problems.add("another service has this name; names must be unique on a host.")
         names[service.name] = service
         if service.port and service.port in ports:
-            problems.add(
-                f"port {service.port} is also that of service {ports[service.port]!r}; give each its own."
-            )
+            problems.add(f"port {service.port} is also that of service {ports[service.port]!r}; give each its own.")
         ports[service.port] = service.name
 
 

@@ -112,9 +112,7 @@ def _planned_shares(services: Sequence[Service], settings: Settings, attempt: At
     free = [replace(item, gpu_memory_utilization=None) for item in services]
     planned = attempt(free, replace(settings, on_overcommit="clamp"))
     shares = {item.name: item.gpu_memory_utilization for item in planned.services}
-    keys = {
-        item.name: {"gpu_memory_utilization": shares[item.name]} for item in stated if item.name in shares
-    }
+    keys = {item.name: {"gpu_memory_utilization": shares[item.name]} for item in stated if item.name in shares}
     terms = ", ".join(f"{name} {value['gpu_memory_utilization']:g}" for name, value in keys.items())
     yield _Change(f"set gpu_memory_utilization to what fits: {terms}", keys, {})
 

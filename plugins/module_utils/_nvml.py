@@ -97,9 +97,7 @@ def _why_no_driver(pynvml: Any, error: Any) -> str:
         "the older one: reboot, or unload and load its modules.",
         pynvml.NVML_ERROR_NO_PERMISSION: "This user may not open /dev/nvidiactl: run with root's rights.",
     }
-    return sentences.get(
-        error.value, f"NVML does not start: {error}. nvidia-smi and the kernel log tell more."
-    )
+    return sentences.get(error.value, f"NVML does not start: {error}. nvidia-smi and the kernel log tell more.")
 
 
 def _read(pynvml: Any, proc: Path, pci_devices: Path) -> Topology:

@@ -21,9 +21,7 @@ OWN_UNIT = re.compile(r"/vllm@[^/]+\.service(/|$)", re.MULTILINE)
 def own_pids(proc: str = "/proc") -> frozenset[int]:
     """Return the process ids that belong to our units; processes that end meanwhile are left out."""
     return frozenset(
-        int(directory.name)
-        for directory in Path(proc).glob("[0-9]*")
-        if OWN_UNIT.search(_read(directory / "cgroup"))
+        int(directory.name) for directory in Path(proc).glob("[0-9]*") if OWN_UNIT.search(_read(directory / "cgroup"))
     )
 
 
@@ -58,9 +56,7 @@ def gpu_used_by_others(topology: Topology, own: Iterable[int]) -> dict[int, int]
             rest = [process.used_bytes for process in processes if process.pid not in ours]
             result[gpu.index] = sum(size for size in rest if size is not None)
         else:
-            result[gpu.index] = max(
-                0, (gpu.memory_used_bytes or 0) - sum(size for size in held if size is not None)
-            )
+            result[gpu.index] = max(0, (gpu.memory_used_bytes or 0) - sum(size for size in held if size is not None))
     return result
 
 
@@ -68,8 +64,7 @@ def node_used_by_others(topology: Topology, own_bytes: int) -> dict[int, int]:
     """Return NUMA node -> bytes in use that are not ours; our services are charged to the nodes evenly."""
     nodes = topology.numa_nodes
     return {
-        node.index: max(0, node.memory_total_bytes - node.memory_free_bytes - own_bytes // len(nodes))
-        for node in nodes
+        node.index: max(0, node.memory_total_bytes - node.memory_free_bytes - own_bytes // len(nodes)) for node in nodes
     }
 
 

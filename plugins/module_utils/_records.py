@@ -35,9 +35,7 @@ class Record:
 
     def _wrong(self, key: str, expected: str) -> InferenceError:
         place = f"{self.where}.{key}"
-        return InferenceError(
-            f"{place} is {self._values.get(key)!r:.80}; {expected} is expected.", where=place
-        )
+        return InferenceError(f"{place} is {self._values.get(key)!r:.80}; {expected} is expected.", where=place)
 
     def integer(self, key: str, minimum: int = 0) -> int | None:
         """Return a whole number of at least ``minimum``."""
@@ -108,7 +106,4 @@ class Record:
 
     def records(self, key: str, keys: Iterable[str]) -> list[Record]:
         """Return the mappings in the list below ``key``."""
-        return [
-            Record(value, f"{self.where}.{key}[{i}]", keys)
-            for i, value in enumerate(self.sequence(key) or ())
-        ]
+        return [Record(value, f"{self.where}.{key}[{i}]", keys) for i, value in enumerate(self.sequence(key) or ())]

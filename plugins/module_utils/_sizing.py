@@ -74,9 +74,7 @@ def size_service(service: Service, checkpoint: Checkpoint, accelerator: str) -> 
     reach = reachable_length(checkpoint.geometry, service.rope)
     least, most = service.max_model_len or min(FIT_LEAST_TOKENS, reach), service.max_model_len or reach
     needed = demand(service, checkpoint, accelerator)
-    return Sized(
-        service, checkpoint, needed, least, most, needed.share_bytes(least), needed.share_bytes(most)
-    )
+    return Sized(service, checkpoint, needed, least, most, needed.share_bytes(least), needed.share_bytes(most))
 
 
 def _ranks_refusal(service: Service, geometry: Geometry) -> Refusal | None:
@@ -97,8 +95,7 @@ def _ranks_refusal(service: Service, geometry: Geometry) -> Refusal | None:
         return Refusal(
             service.name,
             f"{keys} key-value heads can be neither divided over nor repeated on {ranks} ranks.",
-            f"{keys} / {ranks} = {keys / ranks:.2f} and {ranks} / {keys} = {ranks / keys:.2f}; one must be "
-            "whole.",
+            f"{keys} / {ranks} = {keys / ranks:.2f} and {ranks} / {keys} = {ranks / keys:.2f}; one must be whole.",
         )
     return None
 

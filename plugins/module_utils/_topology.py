@@ -192,9 +192,7 @@ def _refuse_repeated(key: str, values: Iterable[object], where: str) -> None:
     seen = set()
     for value in values:
         if value in seen:
-            raise InferenceError(
-                f"{where}.gpus names the {key} {value} twice; each GPU has its own.", where=where
-            )
+            raise InferenceError(f"{where}.gpus names the {key} {value} twice; each GPU has its own.", where=where)
         seen.add(value)
 
 

@@ -66,9 +66,7 @@ class Fields:
         value = self.values.get(key, {})
         if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
             # The type only: it may be a secret in the wrong place.
-            self.problems.add(
-                f"{key} must be a dictionary with text as its keys, not {type(value).__name__}."
-            )
+            self.problems.add(f"{key} must be a dictionary with text as its keys, not {type(value).__name__}.")
             return {}
         return value
 

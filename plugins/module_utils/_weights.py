@@ -97,9 +97,7 @@ def group_tensors(tensors: Iterable[Tensor], layers: int) -> tuple[TensorGroup, 
     return tuple(TensorGroup(*key, count) for key, count in sorted(counts.items()))
 
 
-def rank_weights(
-    groups: Iterable[TensorGroup], geometry: Geometry, ranks: int, dtype_bytes: int | None = None
-) -> int:
+def rank_weights(groups: Iterable[TensorGroup], geometry: Geometry, ranks: int, dtype_bytes: int | None = None) -> int:
     """Return the bytes of weights on each of ``ranks`` ranks; ``dtype_bytes``: of the engine's dtype."""
     width = geometry.dtype_bytes if dtype_bytes is None else dtype_bytes
     return sum(group.count * _rank_bytes(group, geometry, ranks, width) for group in groups)
@@ -253,9 +251,7 @@ def _feed_forward(geometry: Geometry, dtype: str) -> Iterator[TensorGroup]:
             yield from _linear(geometry, f"{name}.down_proj", (hidden, width), count, dtype)
 
 
-def _linear(
-    geometry: Geometry, name: str, shape: tuple[int, int], count: int, dtype: str
-) -> Iterator[TensorGroup]:
+def _linear(geometry: Geometry, name: str, shape: tuple[int, int], count: int, dtype: str) -> Iterator[TensorGroup]:
     """Yield the tensors of one kind of linear layer, (outputs, inputs), in the checkpoint's quantization."""
     outputs, inputs = shape
     prefix = f"model.layers.N.{name}"

@@ -86,10 +86,7 @@ def test_a_fingerprint_names_the_files_and_not_their_place(model: Path, tmp_path
 
 
 def test_a_stated_geometry_overrides_the_config(model: Path) -> None:
-    assert (
-        read_checkpoint(str(model), {"max_position_embeddings": 1024}).geometry.max_position_embeddings
-        == 1024
-    )
+    assert read_checkpoint(str(model), {"max_position_embeddings": 1024}).geometry.max_position_embeddings == 1024
 
 
 def test_a_second_copy_of_the_weights_is_not_counted(model: Path) -> None:
@@ -231,9 +228,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
-ENTRY = st.fixed_dictionaries(
-    {"dtype": st.sampled_from(["BF16", "F32"]), "shape": JSON, "data_offsets": JSON}
-)
+ENTRY = st.fixed_dictionaries({"dtype": st.sampled_from(["BF16", "F32"]), "shape": JSON, "data_offsets": JSON})
 
 
 @given(st.dictionaries(st.text(max_size=8), ENTRY | JSON, max_size=4), st.integers(0, 1000))

@@ -73,9 +73,7 @@ def test_key_value_heads_left_out_are_as_many_as_heads() -> None:
         ),
     ],
 )
-def test_layers_that_keep_a_window_are_counted(
-    keys: dict[str, Any], expected: tuple[int | None, int]
-) -> None:
+def test_layers_that_keep_a_window_are_counted(keys: dict[str, Any], expected: tuple[int | None, int]) -> None:
     shape = geometry(num_hidden_layers=12, **keys)
     assert (shape.sliding_window, shape.sliding_layers) == expected
 

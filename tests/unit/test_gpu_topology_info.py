@@ -67,9 +67,7 @@ def test_a_host_without_a_driver_is_no_failure() -> None:
 
 
 def documented(contains: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: documented(entry["contains"]) if "contains" in entry else None for key, entry in contains.items()
-    }
+    return {key: documented(entry["contains"]) if "contains" in entry else None for key, entry in contains.items()}
 
 
 def keys(value: Any) -> Any:

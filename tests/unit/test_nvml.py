@@ -202,9 +202,7 @@ def test_an_error_that_no_healthy_gpu_gives_degrades_it(describe: Describe) -> N
     assert box.gpus[0].health.status == "ok"
 
 
-def test_a_gpu_lost_while_it_is_read_keeps_what_the_driver_remembers(
-    describe: Describe, tmp_path: Path
-) -> None:
+def test_a_gpu_lost_while_it_is_read_keeps_what_the_driver_remembers(describe: Describe, tmp_path: Path) -> None:
     trace = tmp_path / "calls"
     box = read_box(describe(TWO_GPUS.replace("pcie=4x16", "lost=questions")), trace=trace)
     assert box.gpus[0].health == Health("failed", ("NVML lost it: GPU is lost",))
@@ -251,9 +249,7 @@ def test_a_sick_gpu_says_what_is_wrong(describe: Describe, condition: str, statu
     assert read_box(describe(GPU + condition)).gpus[0].health == Health(status, (reason,))
 
 
-@pytest.mark.parametrize(
-    "condition", ["throttle=idle", "throttle=power_cap", "row_remap_pending=unsupported"]
-)
+@pytest.mark.parametrize("condition", ["throttle=idle", "throttle=power_cap", "row_remap_pending=unsupported"])
 def test_what_a_healthy_gpu_shows_is_no_reason(describe: Describe, condition: str) -> None:
     assert read_box(describe(GPU + condition)).gpus[0].health == Health("ok", ())
 
@@ -272,9 +268,7 @@ def test_reserved_memory_is_neither_free_nor_used(describe: Describe) -> None:
     assert gpu.memory_free_bytes == 80 * GIB - 529 * MIB - 10 * GIB
 
 
-def test_a_process_is_listed_once_with_its_bytes_and_the_kernels_name(
-    describe: Describe, tmp_path: Path
-) -> None:
+def test_a_process_is_listed_once_with_its_bytes_and_the_kernels_name(describe: Describe, tmp_path: Path) -> None:
     (tmp_path / "proc/4242").mkdir(parents=True)
     (tmp_path / "proc/4242/comm").write_text("VLLM::EngineCor\n")
     text = (
@@ -312,15 +306,11 @@ def test_a_gpu_whose_own_memory_is_a_numa_node_is_near_the_node_with_cpus(descri
     ("level", "expected"),
     [("INTERNAL", "PIX"), ("PIX", "PIX"), ("PXB", "PXB"), ("PHB", "PHB"), ("NODE", "NODE"), ("SYS", "SYS")],
 )
-def test_a_common_ancestor_has_the_name_that_nvidia_smi_gives_it(
-    describe: Describe, level: str, expected: str
-) -> None:
+def test_a_common_ancestor_has_the_name_that_nvidia_smi_gives_it(describe: Describe, level: str, expected: str) -> None:
     assert read_box(describe(f"{TWO_GPUS}pair a=0 b=1 level={level}")).link(0, 1).level == expected
 
 
-@pytest.mark.parametrize(
-    "status", ["gpu_not_supported", "topology_not_supported", "disabled_by_regkey", "unknown"]
-)
+@pytest.mark.parametrize("status", ["gpu_not_supported", "topology_not_supported", "disabled_by_regkey", "unknown"])
 def test_a_refused_peer_read_says_why(describe: Describe, status: str) -> None:
     assert read_box(describe(f"{TWO_GPUS}pair a=0 b=1 p2p_read={status}")).link(0, 1).p2p_read == status
 
@@ -362,9 +352,7 @@ def test_one_gpu_with_a_link_to_a_switch_joins_nothing(describe: Describe) -> No
         (f"{GPU} reserved=1GiB", "reserved= is given twice"),
     ],
 )
-def test_a_mistake_in_a_description_is_named_with_its_line(
-    describe: Describe, line: str, mistake: str
-) -> None:
+def test_a_mistake_in_a_description_is_named_with_its_line(describe: Describe, line: str, mistake: str) -> None:
     path = describe(line)
     code = "import pynvml; pynvml.nvmlInit()"
     answer = subprocess.run(

@@ -53,17 +53,13 @@ def test_a_control_group_tells_whose_a_process_is(tmp_path: Path, cgroup: str, o
 
 
 def test_pages_of_files_are_not_memory_held(proc: Path) -> None:
-    (proc / "10" / "status").write_text(
-        "VmRSS:\t 900 kB\nRssAnon:\t 300 kB\nRssFile:\t 500 kB\nRssShmem:\t 100 kB\n"
-    )
+    (proc / "10" / "status").write_text("VmRSS:\t 900 kB\nRssAnon:\t 300 kB\nRssFile:\t 500 kB\nRssShmem:\t 100 kB\n")
     assert resident_bytes([10], str(proc)) == 400 * 1024
 
 
 def test_shared_pages_are_divided_where_the_kernel_tells(proc: Path) -> None:
     (proc / "10" / "status").write_text("RssAnon:\t 300 kB\nRssShmem:\t 100 kB\n")
-    (proc / "10" / "smaps_rollup").write_text(
-        "Pss:  350 kB\nPss_Anon:  200 kB\nPss_File:  100 kB\nPss_Shmem:  50 kB\n"
-    )
+    (proc / "10" / "smaps_rollup").write_text("Pss:  350 kB\nPss_Anon:  200 kB\nPss_File:  100 kB\nPss_Shmem:  50 kB\n")
     assert resident_bytes([10, 12], str(proc)) == 250 * 1024
 
 

@@ -40,9 +40,7 @@ def only_refusal(plan: Plan) -> Refusal:
     return plan.refusals[0]
 
 
-def with_nearest_fit(
-    layout: Sequence[Mapping[str, Any]], plan: Plan, topology: Topology, **settings: Any
-) -> Plan:
+def with_nearest_fit(layout: Sequence[Mapping[str, Any]], plan: Plan, topology: Topology, **settings: Any) -> Plan:
     """Plan again with the first refusal's nearest fit applied to the layout as a user would."""
     nearest = plan.refusals[0].nearest_fit
     assert nearest is not None
@@ -86,9 +84,7 @@ def test_cards_of_four_sizes(card: str, lengths: dict[str, int]) -> None:
 
 def test_a_plan_says_in_bytes_why_131072_tokens_do_not_fit() -> None:
     medium = planned(reference_layout(), box(48, 48, 48)).service("medium")
-    assert medium.length_reason.startswith(
-        "131072 tokens do not fit: one request would take 16.00 GiB (17181966336 "
-    )
+    assert medium.length_reason.startswith("131072 tokens do not fit: one request would take 16.00 GiB (17181966336 ")
     assert medium.length_reason.endswith(f"{medium.max_model_len} is the longest that fits.")
 
 
@@ -163,8 +159,7 @@ def test_what_driver_and_firmware_reserve_is_nobodys() -> None:
 
 def test_memory_weight_divides_what_is_left() -> None:
     layout = [
-        service(name, gpus=[0], max_model_len=1024, memory_weight=weight)
-        for name, weight in (("a", 3), ("b", 1))
+        service(name, gpus=[0], max_model_len=1024, memory_weight=weight) for name, weight in (("a", 3), ("b", 1))
     ]
     plan = planned(layout, box(80))
     extra = {item.name: item.memory["kv_cache"] for item in plan.services}
@@ -211,9 +206,7 @@ def test_stated_shares_within_the_budget_that_do_not_start_are_lowered_or_refuse
     assert lowered.service("a").gpu_memory_utilization == lowered.devices[0].highest_share
     assert "lowering a from 0.99 to 0.9708" in lowered.warnings[0]
     refused = planned(layout, box(24), on_overcommit="refuse")
-    assert (
-        "does not start with shares that sum to 0.99; the highest is 0.9708" in only_refusal(refused).reason
-    )
+    assert "does not start with shares that sum to 0.99; the highest is 0.9708" in only_refusal(refused).reason
     assert with_nearest_fit(layout, refused, box(24), on_overcommit="refuse").fits
 
 
@@ -269,10 +262,7 @@ def test_a_length_that_has_no_room_is_refused_and_the_longest_named() -> None:
 
 def test_a_rope_that_would_break_the_model_is_refused() -> None:
     gemma = {**TINY, "architecture": "Gemma3ForCausalLM"}
-    assert (
-        "per kind of layer"
-        in only_refusal(planned([service("a", gemma, gpus=[0], rope=YARN)], box(80))).reason
-    )
+    assert "per kind of layer" in only_refusal(planned([service("a", gemma, gpus=[0], rope=YARN)], box(80))).reason
 
 
 # Ranks and devices
@@ -374,10 +364,7 @@ def test_a_big_model_gets_the_best_connected_pair() -> None:
     levels = {(0, 1): "SYS", (0, 2): "SYS", (0, 3): "SYS", (1, 2): "SYS", (1, 3): "NVLINK", (2, 3): "PHB"}
     plan = planned([service("a", QWEN3_32B, gpus={"count": 2})], box(80, 80, 80, 80, levels=levels))
     assert plan.service("a").device_indices == (1, 3)
-    assert (
-        plan.service("a").reason
-        == "GPUs 1 and 3: the best pair of 6 with room, NVLINK at worst between them."
-    )
+    assert plan.service("a").reason == "GPUs 1 and 3: the best pair of 6 with room, NVLINK at worst between them."
 
 
 def test_of_equal_pairs_the_one_within_a_numa_node_is_better() -> None:
@@ -437,9 +424,7 @@ def test_far_links_and_missing_p2p_are_warned_of() -> None:
     near = planned([service("a", gpus=[0, 1])], box(80, 80, levels={(0, 1): "PHB"}))
     assert not any("joined over" in text for text in near.warnings)
     link = {"a": 0, "b": 1, "level": "PIX", "p2p_read": "chipset_not_supported"}
-    without = planned(
-        [service("a", gpus=[0, 1])], Topology.from_dict({"gpus": gpus(80, 80), "links": [link]})
-    )
+    without = planned([service("a", gpus=[0, 1])], Topology.from_dict({"gpus": gpus(80, 80), "links": [link]}))
     assert any("NCCL_P2P_DISABLE=1" in text for text in without.warnings)
 
 

@@ -61,8 +61,7 @@ def layouts(draw: st.DrawFn, most: int = 4) -> Layout:
     for name in "pqrs"[: draw(st.integers(1, most))]:
         keys: dict[str, Any] = {"rope": draw(st.none() | st.just(YARN))}
         keys["gpus"] = draw(
-            st.sampled_from(["auto", {"count": 2}])
-            | st.sets(st.integers(0, 3), min_size=1, max_size=2).map(sorted)
+            st.sampled_from(["auto", {"count": 2}]) | st.sets(st.integers(0, 3), min_size=1, max_size=2).map(sorted)
         )
         if len(keys["gpus"]) == 3:
             keys["gpus"] = keys["gpus"][:2]
@@ -201,9 +200,7 @@ def test_a_placement_is_found_where_exhaustive_search_finds_one(
     assert plan.fits == exhaustive(services, known, topology, Settings(**stated))
 
 
-def exhaustive(
-    services: Sequence[Any], known: dict[str, Checkpoint], topology: Topology, chosen: Settings
-) -> bool:
+def exhaustive(services: Sequence[Any], known: dict[str, Checkpoint], topology: Topology, chosen: Settings) -> bool:
     """Whether any placement whatsoever has room for all."""
     sized = [size_service(item, known[item.name], "cuda") for item in services]
     if not all(isinstance(item, Sized) for item in sized):

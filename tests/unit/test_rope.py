@@ -37,9 +37,7 @@ def test_yarn_reaches_factor_times_original_and_not_times_the_models_own() -> No
 
 def test_yarn_without_original_stretches_what_the_model_says() -> None:
     assert reachable_length(geometry(), Rope("yarn", 2.0)) == 81920
-    trained = geometry(
-        rope_scaling={"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 8192}
-    )
+    trained = geometry(rope_scaling={"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 8192})
     assert reachable_length(trained, Rope("yarn", 2.0)) == 16384
 
 

@@ -30,9 +30,7 @@ def test_a_share_takes_what_the_engine_takes_for_it(units: int, total: int) -> N
     assert units_bytes(units, total) == math.ceil(total * (units / UNITS))
 
 
-@pytest.mark.parametrize(
-    ("share", "units"), [(0.99, 9900), (0.9999, 9999), (1.0, 10000), (0.29, 2900), (0.5678, 5678)]
-)
+@pytest.mark.parametrize(("share", "units"), [(0.99, 9900), (0.9999, 9999), (1.0, 10000), (0.29, 2900), (0.5678, 5678)])
 def test_a_share_of_four_decimals_survives_floating_point(share: float, units: int) -> None:
     assert to_units(share) == units
     assert units / UNITS == share

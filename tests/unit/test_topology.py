@@ -102,9 +102,7 @@ def test_a_link_that_nobody_described_is_unknown_and_farthest() -> None:
 
 
 def test_a_link_written_backwards_is_turned_round() -> None:
-    topology = Topology.from_dict(
-        {"gpus": [{"index": 0}, {"index": 1}], "links": [{"a": 1, "b": 0, "level": "PHB"}]}
-    )
+    topology = Topology.from_dict({"gpus": [{"index": 0}, {"index": 1}], "links": [{"a": 1, "b": 0, "level": "PHB"}]})
     assert topology.links == (Link(0, 1, "PHB"),)
 
 

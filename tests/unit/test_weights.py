@@ -99,9 +99,7 @@ def test_a_fused_projection_is_divided_by_its_parts() -> None:
     heads, pairs = 4, 2 * 2
     shape = ((heads + pairs) * 32, 64)
     head = 32 * 64 * 2
-    assert rank_bytes("model.layers.N.self_attn.qkv_proj.weight", shape, 4) == head * (
-        heads // 4 + pairs // 2
-    )
+    assert rank_bytes("model.layers.N.self_attn.qkv_proj.weight", shape, 4) == head * (heads // 4 + pairs // 2)
 
 
 def test_a_vocabulary_is_padded_before_it_is_divided() -> None:
