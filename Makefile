@@ -16,6 +16,12 @@ setup: .venv/.setup
 .venv/.setup: requirements-dev.txt tests/tools/setup tests/tools/find-python
 	@tests/tools/setup
 
+demo: setup
+	@tests/testbed/in-testbed tests/testbed/demo up
+
+demo-clean:
+	@tests/testbed/in-testbed tests/testbed/demo down
+
 lint: setup
 	@tests/tools/lint
 

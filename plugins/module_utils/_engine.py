@@ -99,17 +99,21 @@ def environment(service: Service, planned: PlannedService, engine: Engine) -> di
     """The service's environment without its secrets.
 
     Caches live in a directory per service, because two engines that compile into one directory race; nothing is
-    fetched from a hub at run time.
+    fetched from a hub at run time. The ranks of a service are on one host and meet on its loopback: left alone they
+    meet on the first network interface, where the unit lets them reach nobody.
     """
     state, cache = f"/var/lib/vllm/services/{service.name}", f"/var/cache/vllm/{service.name}"
     variables = {
+        "GLOO_SOCKET_IFNAME": "lo",
         "HOME": state,
         "HF_HOME": f"{cache}/huggingface",
         "HF_HUB_OFFLINE": "1",
+        "NCCL_SOCKET_IFNAME": "lo",
         "TORCHINDUCTOR_CACHE_DIR": f"{cache}/inductor",
         "TRITON_CACHE_DIR": f"{cache}/triton",
         "VLLM_CACHE_ROOT": f"{cache}/vllm",
         "VLLM_CONFIG_ROOT": f"{state}/config",
+        "VLLM_HOST_IP": "127.0.0.1",
         "VLLM_LOGGING_COLOR": "0",
         "VLLM_NO_USAGE_STATS": "1",
     }

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,12 +30,11 @@ def ticket(service: str, port: int, *devices: str, gib: int = 1, start_timeout: 
 
 
 @pytest.fixture
-def port() -> Iterator[int]:
+def port() -> int:
     """A port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        number = probe.getsockname()[1]
-    return number
+        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(autouse=True)
