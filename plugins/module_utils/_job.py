@@ -15,6 +15,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -47,7 +48,8 @@ class Lock:
             holder = file.read().strip() or "another run"
             file.close()
             raise InferenceError(
-                f"this host is being deployed by {holder}; wait until it has finished and run again"
+                f"this host is being deployed by {holder}; wait until it has finished, or end that process with "
+                "SIGTERM, upon which the generation before serves again; then run again"
             ) from None
         lock = cls(file)
         lock.sign(os.getpid())
@@ -102,9 +104,15 @@ def _become_daemon() -> None:
     if os.fork() != 0:
         os._exit(0)
     os.setsid()
+    signal.signal(signal.SIGTERM, _end)
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
+
+
+def _end(number: int, frame: object) -> None:
+    """Turn a request to end into a failure, so that the transaction goes back to where it came from."""
+    raise InferenceError("the transaction was ended by SIGTERM")
 
 
 def _run(progress: Path, work: Callable[[Report], Mapping[str, Any]]) -> dict[str, Any]:

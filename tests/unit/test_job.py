@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,6 +64,19 @@ def test_a_refusal_and_a_crash_are_results_too() -> None:
     assert crashed["failed"]
     assert crashed["msg"] == "ZeroDivisionError: by zero"
     assert "test_job.py" in crashed["exception"]
+
+
+def test_a_job_that_is_told_to_end_fails_in_its_own_words() -> None:
+    def work(report: _job.Report) -> dict[str, Any]:
+        time.sleep(30)
+        return {}
+
+    job = _job.detach(_job.Lock.take(), work)
+    pid = Path(job["directory"]) / "pid"
+    while not (pid.exists() and pid.read_text()):
+        time.sleep(0.05)
+    os.kill(int(pid.read_text()), signal.SIGTERM)
+    assert outcome(job) == {"failed": True, "msg": "the transaction was ended by SIGTERM"}
 
 
 def test_a_second_deployment_is_refused_naming_the_first_until_it_has_ended() -> None:
