@@ -212,7 +212,7 @@ def exhaustive(services: Sequence[Any], known: dict[str, Checkpoint], topology: 
         for item, devices in zip(sized, placement):
             assert isinstance(item, Sized)
             need, claim = item.need_units(devices), claimed_units(item, devices)
-            if claim < need or not all(room.holds(item, device, need, claim) for device in devices):
+            if not all(room.holds(item, device, need, claim) for device in devices):
                 break
             room.put(item, devices)
         else:
