@@ -77,8 +77,8 @@ def plan_of(**arguments: Any) -> dict[str, Any]:
     return make_plan({**defaults, **arguments}).to_dict()
 
 
-def test_the_reference_box_is_planned_over_its_driver() -> None:
-    result = run_module(BOXES / "reference.box", services=reference_layout())
+def test_the_reference_box_is_planned_over_its_driver_in_check_mode_too() -> None:
+    result = run_module(BOXES / "reference.box", "--check", services=reference_layout())
     plan = result["plan"]
     assert result["changed"] is False
     assert plan["fits"] is True
@@ -92,9 +92,11 @@ def test_the_reference_box_is_planned_over_its_driver() -> None:
     assert any("YaRN" in text for text in plan["warnings"])
 
 
-def test_check_mode_plans_and_says_what_is_left_out() -> None:
-    plan = run_module(BOXES / "mig.box", "--check", services=[service("mini", QWEN3_8B)])["plan"]
-    assert plan["fits"] is True
+def test_a_gpu_that_is_partitioned_is_left_out_and_said() -> None:
+    topology = box(80, 80).to_dict()
+    topology["gpus"][0]["mig_enabled"] = True
+    plan = plan_of(services=[service("mini", QWEN3_8B)], topology=topology)
+    assert plan["services"][0]["device_indices"] == [1]
     assert any("MIG" in text for text in plan["warnings"])
 
 
