@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether a device has room for one more service: the rule by which services are placed and admitted.
 
-A set of services has room on a device where
+A set of services has room on a device where each states no less than it needs and
 
     what they state, or need where they state nothing, is within the budget, and
     clamp     what they need is within the highest sum of shares that starts there
@@ -73,7 +73,7 @@ class Room:
     def holds(self, sized: Sized, device: Device, need: int, claim: int) -> bool:
         """Whether there is room for a service that needs and claims so much there."""
         claimed = self.claimed.get(device.id, 0) + claim
-        if claimed > self.budget:
+        if claim < need or claimed > self.budget:
             return False
         highest = self.highest(device, [sized])
         if self.clamps:

@@ -504,3 +504,8 @@ def test_order_in_the_inventory_does_not_change_shares() -> None:
 def test_every_service_of_the_layout_has_a_model() -> None:
     services = parsed(reference_layout())
     assert set(models(services)) == {"medium", "mini", "micro"}
+
+
+def test_a_stated_share_is_looked_for_on_a_card_where_it_holds_enough() -> None:
+    plan = planned([service("a", gpu_memory_utilization=0.2)], box(16, 40))
+    assert plan.service("a").device_indices == (1,)
