@@ -16,6 +16,13 @@ setup: .venv/.setup
 .venv/.setup: requirements-dev.txt tests/tools/setup tests/tools/find-python
 	@tests/tools/setup
 
+demo: setup
+	@tests/testbed/in-testbed tests/testbed/demo up
+
+demo-clean:
+	@tests/testbed/in-testbed tests/testbed/demo down
+	@tests/testbed/in-testbed --remove
+
 lint: setup
 	@tests/tools/lint
 
@@ -27,5 +34,5 @@ test: setup
 	@.venv/bin/python tests/tools/run_tests.py $(SCENARIOS)
 
 clean:
-	@tests/testbed/in-testbed tests/testbed/host clean
+	@! command -v podman >/dev/null || tests/testbed/in-testbed tests/testbed/host clean
 	rm -rf .venv build
