@@ -21,6 +21,10 @@ demo: setup
 
 demo-clean:
 	@tests/testbed/in-testbed tests/testbed/demo down
+<<<<<<< HEAD
+=======
+	@tests/testbed/in-testbed --remove
+>>>>>>> testbed
 
 lint: setup
 	@tests/tools/lint
@@ -33,5 +37,5 @@ test: setup
 	@.venv/bin/python tests/tools/run_tests.py $(SCENARIOS)
 
 clean:
-	@tests/testbed/in-testbed tests/testbed/host clean
+	@! command -v podman >/dev/null || tests/testbed/in-testbed tests/testbed/host clean
 	rm -rf .venv build

@@ -31,7 +31,10 @@ def counts(report: Path) -> tuple[int, int]:
 
 
 def run(step: str, command: list[str]) -> tuple[int, int]:
-    """Run one step, say how it went, and return its tests that passed and failed; the step itself counts as one."""
+    """Run one step, say how it went, and return how many tests passed and failed.
+
+    The step itself is one that passed, or that failed when no test of its own says so.
+    """
     report, log = REPORTS / f"{step}.xml", REPORTS / f"{step}.log"
     report.unlink(missing_ok=True)
     print(f"{step} ...", flush=True)
@@ -50,7 +53,7 @@ def run(step: str, command: list[str]) -> tuple[int, int]:
     if status == 0:
         passed += 1
     else:
-        failed += 1
+        failed = failed or 1
         print(*log.read_text(encoding="utf-8").splitlines()[-LINES_OF_A_FAILURE:], sep="\n")
     verdict = "ok" if status == 0 else f"FAILED (exit status {status})"
     print(f"{step}: {verdict}, {passed} passed, {failed} failed, {time.monotonic() - started:.0f} s", flush=True)

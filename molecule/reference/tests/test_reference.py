@@ -75,7 +75,9 @@ def test_its_devices_are_uuids_in_the_order_of_the_bus(host: Host, service: str)
     variables = environment(host, service)
     assert variables["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
     assert variables["CUDA_VISIBLE_DEVICES"].split(",") == DEVICES[service]
-    running = host.check_output(f"cat /proc/$(systemctl show --value -p MainPID vllm@{service})/environ | tr '\\0' '\\n'")
+    running = host.check_output(
+        f"cat /proc/$(systemctl show --value -p MainPID vllm@{service})/environ | tr '\\0' '\\n'"
+    )
     assert f"CUDA_VISIBLE_DEVICES={','.join(DEVICES[service])}" in running.splitlines()
 
 

@@ -85,6 +85,8 @@ def fetch(request: dict[str, Any], token: str | None) -> None:
     temporary = directory / (RECORD + ".new")
     temporary.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     temporary.replace(directory / RECORD)
+    # The library's notes for going on with a fetch, among them locks that everyone may write to.
+    shutil.rmtree(directory / ".cache", ignore_errors=True)
 
 
 def main() -> None:
