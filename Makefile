@@ -21,10 +21,7 @@ demo: setup
 
 demo-clean:
 	@tests/testbed/in-testbed tests/testbed/demo down
-<<<<<<< HEAD
-=======
 	@tests/testbed/in-testbed --remove
->>>>>>> testbed
 
 lint: setup
 	@tests/tools/lint
