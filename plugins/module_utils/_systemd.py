@@ -79,10 +79,19 @@ class Systemd:
         self._systemctl("start", "--no-block", *units, "vllm.target")
 
     def stop(self, services: Iterable[str]) -> None:
-        """Stop these services and wait until their processes are gone."""
-        units = [unit_name(name) for name in services]
-        if units:
-            self._systemctl("stop", *units)
+        """Stop these services and wait until their processes are gone.
+
+        An engine that is still loading has no request to finish, and ignores SIGTERM: it is killed.
+        """
+        names = list(services)
+        if not names:
+            return
+        units = [unit_name(name) for name in names]
+        starting = [unit_name(name) for name, state in self.states(names).items() if state.active == "activating"]
+        self._systemctl("stop", "--no-block", *units)
+        if starting:
+            self._run(["systemctl", "kill", "--signal=SIGKILL", *starting])  # fails for one that is gone already
+        self._systemctl("stop", *units)
 
     def stop_all(self, services: Iterable[str]) -> None:
         """Stop the target and these services."""

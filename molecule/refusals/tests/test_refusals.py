@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""After everything that was refused, the host is as it was: two services, one generation, no secret outside its file."""
+"""After all that was refused the host is as it was: two services, one generation, no secret outside its file."""
 
 from __future__ import annotations
 

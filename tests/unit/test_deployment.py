@@ -1,0 +1,96 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a deployment decides to do, and the links by which systemd finds the generation in force."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.llmops.inference.plugins.module_utils._deployment import Observed, api_key, decide
+from ansible_collections.llmops.inference.plugins.module_utils._generation import File
+from ansible_collections.llmops.inference.plugins.module_utils._systemd import UnitState
+from ansible_collections.llmops.inference.plugins.module_utils._unit_links import UnitLinks
+from ansible_collections.llmops.inference.plugins.module_utils._units import Paths
+
+
+def observed(active: str = "active", digest: str | None = "d", problem: str | None = None) -> Observed:
+    state = UnitState(active, "running", "success", 0, 1, "i", False)
+    return Observed(state, digest, problem)
+
+
+ORDER = ["mini", "micro"]
+WANTED = {"mini": "d", "micro": "d"}
+
+
+def test_nothing_changes_where_everything_runs_as_wanted() -> None:
+    changes = decide(ORDER, WANTED, {"mini": observed(), "micro": observed()}, [], links=False)
+    assert not changes.any
+
+
+def test_what_is_not_there_or_has_failed_is_started_in_the_order_of_the_plan() -> None:
+    changes = decide(ORDER, WANTED, {"micro": observed("failed")}, [], links=False)
+    assert list(changes.start) == ORDER
+    assert not changes.restart
+
+
+@pytest.mark.parametrize(
+    ("now", "why"),
+    [
+        (observed(digest="other"), "its configuration changed"),
+        (observed(digest=None), "its configuration changed"),
+        (observed("activating"), "it is activating (running)"),
+        (observed(problem="generated nothing within 5 s"), "generated nothing within 5 s"),
+    ],
+)
+def test_only_what_is_not_as_wanted_is_restarted_and_the_reason_is_said(now: Observed, why: str) -> None:
+    changes = decide(ORDER, WANTED, {"mini": observed(), "micro": now}, [], links=False)
+    assert changes.restart == {"micro": why}
+    assert changes.touched == ["micro"]
+
+
+def test_what_left_the_layout_is_removed() -> None:
+    changes = decide(["mini"], {"mini": "d"}, {"mini": observed(), "old": observed()}, [], links=False)
+    assert (list(changes.remove), changes.touched) == (["old"], [])
+
+
+def test_a_changed_file_alone_is_a_change_without_a_restart() -> None:
+    changes = decide(ORDER, WANTED, {"mini": observed(), "micro": observed()}, ["lib/vllm_guard"], links=False)
+    assert changes.any
+    assert changes.touched == []
+
+
+def test_the_key_of_a_service_is_read_back_from_its_secrets() -> None:
+    files = {"services/mini/secrets": File('OTHER="x"\nVLLM_API_KEY="a \\"b\\" \\\\c"\n', secret=True)}
+    assert api_key(files, "mini") == 'a "b" \\c'
+    assert api_key(files, "micro") is None
+
+
+@pytest.fixture
+def links(tmp_path: Path) -> UnitLinks:
+    units = tmp_path / "systemd"
+    units.mkdir()
+    (units / "sshd.service").symlink_to("/lib/systemd/system/ssh.service")
+    (units / "vllm@.service.d").mkdir()
+    return UnitLinks(Paths(config_root=str(tmp_path / "vllm"), unit_directory=str(units)))
+
+
+def test_links_are_complete_when_exactly_those_of_the_services_are_there(links: UnitLinks) -> None:
+    assert not links.complete(ORDER)
+    links.add(ORDER)
+    assert links.complete(ORDER)
+    assert not links.complete(["mini"]), "one too many"
+    links.remove_except(["mini"])
+    assert links.complete(["mini"])
+
+
+def test_removing_all_links_leaves_those_of_others(links: UnitLinks, tmp_path: Path) -> None:
+    links.add(ORDER)
+    links.remove_all()
+    assert links.present() == set()
+    assert sorted(path.name for path in (tmp_path / "systemd").iterdir()) == [
+        "multi-user.target.wants",
+        "sshd.service",
+        "vllm@.service.d",
+    ]
