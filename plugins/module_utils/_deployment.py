@@ -175,9 +175,9 @@ class Deployment:
             self._switch(number, changes, wanted)
         except BaseException as failure:
             if number != before:
-                self._roll_back(before, number, changes)
+                outcome = self._roll_back(before, number, changes)
                 if isinstance(failure, InferenceError):
-                    failure.details["rolled_back_to"] = before
+                    failure.details.update(outcome)
             raise
         self.store.collect(keep)
         return number
@@ -233,26 +233,29 @@ class Deployment:
             incident=vars(incident),
         )
 
-    def _roll_back(self, before: int | None, failed: int, changes: Changes) -> None:
-        """Return to the generation that served, and delete the one that did not."""
+    def _roll_back(self, before: int | None, failed: int, changes: Changes) -> dict[str, object]:
+        """Return to the generation that served, delete the one that did not, and say how that went."""
         self._report(
             "host", f"rolling back to generation {before}" if before is not None else "rolling back to nothing"
         )
-        previous = self.store.read(before)
-        names = list(tickets(previous))
+        names = list(tickets(self.store.read(before)))
         self._systemd.stop(changes.touched)
         self.store.switch(before)
         self._links.remove_except(names)
-        self._systemd.reload()
-        again = [name for name in names if name in changes.touched or name in changes.remove]
         if before is None:
             self._links.remove_all()
-            self._systemd.reload()
-        else:
-            cursor = self._systemd.cursor()
-            self._systemd.start(again)
-            self._await(again, cursor)
+        self._systemd.reload()
         self.store.remove(failed)
+        again = [name for name in names if name in changes.touched or name in changes.remove]
+        cursor = self._systemd.cursor()
+        try:
+            if before is not None:
+                self._systemd.start(again)
+            self._await(again, cursor)
+        except InferenceError as error:
+            # The configuration is back; a service that cannot start with it either is a finding of its own.
+            return {"rolled_back_to": before, "rollback_problem": str(error)}
+        return {"rolled_back_to": before}
 
     def present(self) -> bool:
         """Whether anything of a deployment is on the host."""

@@ -212,6 +212,11 @@ rolled_back_to:
   returned: when a service failed its gate
   type: int
   sample: 6
+rollback_problem:
+  description: Why a service did not start again after the way back.
+  returned: when a service failed its gate, and one failed the gate of the generation before, too
+  type: str
+  sample: "service 'mini' did not pass its gate: torch.OutOfMemoryError: CUDA out of memory."
 """
 
 from typing import Any
