@@ -44,12 +44,13 @@ class Gauge:
         planned = self._plan.service(name)
         log = read_startup_log(self._systemd.startup(name))
         blocks = count_blocks(_metrics(self._endpoints[name])) if name in self._endpoints else None
-        outside = self._outside(planned, log) if just_started else None
+        outside = self._outside(planned, log, blocks or 0) if just_started else None
         return usage(self._share(planned), planned.kv_block_bytes, log, blocks, outside)
 
-    def _outside(self, planned: PlannedService, log: StartupLog) -> int | None:
-        on_cpu = self._plan.accelerator == "cpu"
-        return self._outside_on_cpu(planned, log) if on_cpu else self._outside_on_cuda(planned, log)
+    def _outside(self, planned: PlannedService, log: StartupLog, blocks: int) -> int | None:
+        if self._plan.accelerator == "cpu":
+            return self._outside_on_cpu(planned, log, blocks * planned.kv_block_bytes)
+        return self._outside_on_cuda(planned, log)
 
     def _share(self, planned: PlannedService) -> int:
         units = to_units(planned.gpu_memory_utilization)
@@ -68,18 +69,27 @@ class Gauge:
         held = [others[gpu.index] for gpu in topology.gpus if gpu.uuid in planned.devices]
         return max(0, log.outside_bytes - min(held) + 2 * ROUNDING_BYTES) if held else None
 
-    def _outside_on_cpu(self, planned: PlannedService, log: StartupLog) -> int | None:
+    def _outside_on_cpu(self, planned: PlannedService, log: StartupLog, cache: int) -> int | None:
         """What the processes beside the workers hold, and a worker before it has loaded anything.
 
-        The latter is in the share as well, but the engine finds it missing when it looks for that share. It is at
-        most what the worker has consumed at the end, less the weights.
+        The latter is in the share as well, but the engine finds it missing when it looks for that share.
         """
         if not log.worker_pids or log.consumed_bytes is None:
             return None
         others = resident_bytes(unit_pids(planned.name, self._proc) - log.worker_pids, self._proc)
-        worker = max(resident_bytes([pid], self._proc) for pid in log.worker_pids)
-        bare = max(0, min(worker, log.consumed_bytes) - planned.memory["weights"])
+        workers = [resident_bytes([pid], self._proc) for pid in log.worker_pids]
+        bare = max(bare_worker(size, cache, planned.memory["weights"], log.consumed_bytes) for size in workers)
         return -(-others // len(planned.devices)) + bare
+
+
+def bare_worker(resident: int, cache: int, weights: int, consumed: int) -> int:
+    """Return what a worker of that size holds beside cache and weights.
+
+    The engine fills its cache with zeros when it makes it. Should it not, the worker holds at most what it said to
+    have consumed, and that counts files, too.
+    """
+    held = resident - cache if resident > cache else consumed
+    return max(0, min(held, consumed) - weights)
 
 
 class Recorder:

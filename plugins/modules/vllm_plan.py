@@ -382,6 +382,10 @@ plan:
             text: Lower max_model_len of micro to 8192.
             services: {micro: {max_model_len: 8192}}
             settings: {}
+topology:
+  description: The machine that was planned for, as RV(llmops.inference.gpu_topology_info#module:topology) has it.
+  returned: success
+  type: dict
 """
 
 from collections.abc import Mapping
@@ -405,27 +409,29 @@ from ansible_collections.llmops.inference.plugins.module_utils._topology import 
 OPTIONS = {**PLAN_OPTIONS, "topology": {"type": "dict"}, "used_by_others": {"type": "dict"}}
 
 
-def make_plan(params: Mapping[str, Any]) -> Plan:
+def make_plan(params: Mapping[str, Any]) -> tuple[Plan, Topology]:
     settings = settings_from(params)
     services = parse_layout(params["services"], settings.accelerator)
     models = read_models(services)
     stated = stated_bytes(params["used_by_others"])
     if params["topology"] is not None:
-        return plan(services, Topology.from_dict(params["topology"]), models, settings, stated)
+        topology = Topology.from_dict(params["topology"])
+        return plan(services, topology, models, settings, stated), topology
     topology = read_topology()
     found = read_used_by_others(topology, settings.accelerator)
-    return plan(services, topology, models, settings, {**found, **stated}, records=CalibrationStore().measured())
+    records = CalibrationStore().measured()
+    return plan(services, topology, models, settings, {**found, **stated}, records=records), topology
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     try:
-        result = make_plan(module.params)
+        result, topology = make_plan(module.params)
     except InferenceError as error:
         module.fail_json(msg=str(error), **error.details)
     for warning in result.warnings:
         module.warn(warning)
-    module.exit_json(changed=False, plan=result.to_dict())
+    module.exit_json(changed=False, plan=result.to_dict(), topology=topology.to_dict())
 
 
 if __name__ == "__main__":

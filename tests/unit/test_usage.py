@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._startup_log import StartupLog, read_startup_log
-from ansible_collections.llmops.inference.plugins.module_utils._usage import count_blocks
+from ansible_collections.llmops.inference.plugins.module_utils._usage import bare_worker, count_blocks
 
 GIB = 1 << 30
 
@@ -77,3 +77,9 @@ def test_blocks_are_counted_in_the_metrics() -> None:
     assert count_blocks(metrics % 4126 + metrics % 4120) == 4120
     assert count_blocks(metrics % "None") is None
     assert count_blocks("") is None
+
+
+def test_a_bare_worker_is_what_it_holds_beside_cache_and_weights() -> None:
+    assert bare_worker(resident=gib(8), cache=gib(7), weights=gib(0.5), consumed=gib(2)) == gib(0.5)
+    assert bare_worker(resident=gib(1), cache=gib(7), weights=gib(0.5), consumed=gib(2)) == gib(1.5)
+    assert bare_worker(resident=gib(8), cache=gib(7), weights=gib(3), consumed=gib(2)) == 0
