@@ -47,6 +47,9 @@ class CalibrationStore:
     def add(self, key: str, of: Mapping[str, Any], start: Usage) -> None:
         """Record one more start; OSError where it cannot be written, and then the record is as it was."""
         self._directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+        if self._directory.is_symlink():
+            # The directory above may belong to the services' user, who shall not choose where root writes.
+            raise OSError(f"{self._directory} is a link, not a directory")
         self._directory.chmod(_DIRECTORY_MODE)
         os.chown(self._directory, -1, self._group_id)
         aside = self._path(key).with_suffix(".incomplete")

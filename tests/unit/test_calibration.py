@@ -159,7 +159,7 @@ def test_an_engine_that_takes_a_little_more_than_measured_still_starts() -> None
     made = only(planned(mini, on=box(40), records=records))
     assert made.max_model_len < 131072
     needed = (made.max_model_len // 16 + 1) * made.kv_block_bytes
-    assert overhead + MARGIN_INSIDE + needed <= to_units(made.gpu_memory_utilization) * 40 * GIB // 10000
+    assert overhead + MARGIN_INSIDE["cuda"] + needed <= to_units(made.gpu_memory_utilization) * 40 * GIB // 10000
 
 
 def test_weights_that_the_engine_did_not_need_are_as_measured() -> None:
@@ -290,3 +290,11 @@ def test_a_damaged_record_counts_as_none_and_is_replaced(tmp_path: Path) -> None
 
 def test_a_host_without_records_has_none(tmp_path: Path) -> None:
     assert CalibrationStore(str(tmp_path / "absent")).measured() == {}
+
+
+def test_nothing_is_written_through_a_link_in_the_place_of_the_directory(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "calibration").symlink_to("elsewhere")
+    with pytest.raises(OSError, match="is a link"):
+        CalibrationStore(str(tmp_path / "calibration")).add("k", {}, START)
+    assert not list((tmp_path / "elsewhere").iterdir())

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._startup_log import StartupLog, read_startup_log
 from ansible_collections.llmops.inference.plugins.module_utils._usage import bare_worker, count_blocks
@@ -46,18 +48,14 @@ def test_the_log_of_gpus_is_read_for_the_worst_rank() -> None:
     )
 
 
-def test_the_log_of_the_cpu_names_its_worker() -> None:
-    line = (
-        "(Worker pid=618) INFO 11-23 16:10:10 [cpu_worker.py:260] Auto set (1.47/23.54) GiB for KV cache on node 0, "
-        "with 2.35 GiB requested memory for the worker. 0.88 GiB memory was consumed by non-kv usages."
-    )
-    tokens = "(EngineCore pid=530) INFO 11-23 16:10:10 [kv_cache_utils.py:2327] CPU KV cache size: 385,024 tokens, Maxi"
-    assert read_startup_log([line, tokens]) == StartupLog(
-        kv_cache_tokens=385_024,
-        kv_cache_bytes=gib(1.47),
-        share_bytes=gib(2.35),
-        consumed_bytes=gib(0.88),
-        worker_pids=frozenset({618}),
+def test_the_journal_of_a_start_on_the_cpu_names_its_worker() -> None:
+    journal = (Path(__file__).parent / "journals" / "cpu-start.txt").read_text()
+    assert read_startup_log(journal.splitlines()) == StartupLog(
+        kv_cache_tokens=573_440,
+        kv_cache_bytes=gib(2.19),
+        share_bytes=gib(2.82),
+        consumed_bytes=gib(0.64),
+        worker_pids=frozenset({880}),
     )
 
 
