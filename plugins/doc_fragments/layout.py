@@ -174,4 +174,16 @@ options:
     description: Bytes that stay free on each device.
     type: int
     default: 0
+  calibration:
+    description:
+      - Whether what engines really used replaces estimates.
+      - M(llmops.inference.vllm_deployment) records it under C(/var/lib/vllm/calibration) whenever a service has
+        started, by device, driver, engine version, model and the settings that move memory. V(auto) plans with what
+        was recorded on this host, and C(memory_source) of each service says which components were measured.
+        V(ignore) plans with estimates.
+      - A record alone changes no plan that is in force.
+      - A service that may be placed on GPUs of several kinds is planned with estimates; name its GPUs to change that.
+    type: str
+    choices: [auto, ignore]
+    default: auto
 """

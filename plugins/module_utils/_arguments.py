@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ._plan import ACCELERATORS, ON_OVERCOMMIT, Settings
+from ._plan import ACCELERATORS, CALIBRATION, ON_OVERCOMMIT, Settings
 
 # Values that may be a number or a word are raw: ``_layout`` reads them, whatever a template made of them.
 SERVICE_OPTIONS: dict[str, Any] = {
@@ -51,6 +51,7 @@ PLAN_OPTIONS: dict[str, Any] = {
     "on_overcommit": {"type": "str", "default": "clamp", "choices": list(ON_OVERCOMMIT)},
     "engine_version": {"type": "str"},
     "reserve_bytes": {"type": "int", "default": 0},
+    "calibration": {"type": "str", "default": "auto", "choices": list(CALIBRATION)},
 }
 
 
@@ -62,6 +63,7 @@ def settings_from(params: Mapping[str, Any]) -> Settings:
         on_overcommit=params["on_overcommit"],
         engine_version=params["engine_version"],
         reserve_bytes=params["reserve_bytes"],
+        calibration=params["calibration"],
     )
 
 

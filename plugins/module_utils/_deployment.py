@@ -127,12 +127,15 @@ class Deployment:
         links: UnitLinks,
         gate_seconds: float,
         report: Report = lambda service, text: None,
+        *,
+        serving: Callable[[str], None] = lambda service: None,
     ) -> None:
         self.store = store
         self._systemd = systemd
         self._links = links
         self._gate_seconds = gate_seconds
         self._report = report
+        self._serving = serving  # told of every service of a new generation as soon as it serves
 
     def observe(self, files: Mapping[str, File], ask: bool = True) -> dict[str, Observed]:
         """Every service of the host: those of ``files`` (the generation in force) and any that systemd still runs.
@@ -195,9 +198,9 @@ class Deployment:
         cursor = self._systemd.cursor()
         touched = [name for name in names if name in changes.touched]
         self._systemd.start(touched)
-        self._await(touched, cursor)
+        self._await(touched, cursor, self._serving)
 
-    def _await(self, names: Sequence[str], cursor: str) -> None:
+    def _await(self, names: Sequence[str], cursor: str, serving: Callable[[str], None] = lambda service: None) -> None:
         """Return when every service is active, which for our units means: it has generated a token."""
         started = time.monotonic()
         pending = list(names)
@@ -210,6 +213,7 @@ class Deployment:
                 if states[name].is_active:
                     pending.remove(name)
                     self._report(name, f"serving after {time.monotonic() - started:.0f} s")
+                    serving(name)
                 elif states[name].has_failed_to_start:
                     time.sleep(_POLL_SECONDS)  # the last lines reach the journal after the process has gone
                     self._read_journal(names, cursor, journals)

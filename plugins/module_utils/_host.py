@@ -15,7 +15,8 @@ from typing import Any
 from . import _render
 from ._access import refuse_unreadable
 from ._arguments import settings_from
-from ._deployment import MEASURED_TOKENS, Changes, Deployment, Observed, endpoints, tickets
+from ._calibration_store import CalibrationStore
+from ._deployment import MEASURED_TOKENS, Changes, Deployment, Observed, Report, endpoints, tickets
 from ._engine import check_engine_args
 from ._errors import InferenceError, NotInstalledError
 from ._generation import File, GenerationStore
@@ -31,6 +32,7 @@ from ._survey import read_models, read_used_by_others
 from ._systemd import RunCommand, Systemd
 from ._unit_links import UnitLinks
 from ._units import Paths
+from ._usage import Gauge, Recorder, actual, predicted
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,22 @@ class Host:
         self.paths = Paths(tools_dir=params["tools_dir"], user=params["user"], group=params["group"])
         self.store = GenerationStore(self.paths.config_root, _group_id(params["group"]))
 
-    def deployment(self, report: Any = None) -> Deployment:
-        """The transaction of this host; ``report(service, text)`` is told every step."""
-        arguments = [report] if report else []
-        return Deployment(self.store, self._systemd, UnitLinks(self.paths), self._params["gate_timeout"], *arguments)
+    def deployment(self) -> Deployment:
+        """The transaction of this host, to look with."""
+        return Deployment(self.store, self._systemd, UnitLinks(self.paths), self._params["gate_timeout"])
+
+    def transaction(self, wanted: Wanted, report: Report) -> Deployment:
+        """The transaction that applies ``wanted``; ``report(service, text)`` is told every step.
+
+        What the started services use is recorded for plans to come.
+        """
+        gauge = Gauge(wanted.plan, self._systemd, endpoints(wanted.files))
+        recorder = Recorder(wanted.plan, gauge, self._calibration(), report)
+        links, seconds = UnitLinks(self.paths), self._params["gate_timeout"]
+        return Deployment(self.store, self._systemd, links, seconds, report, serving=recorder.record)
+
+    def _calibration(self) -> CalibrationStore:
+        return CalibrationStore(group_id=_group_id(self._params["group"]))
 
     def wanted(self) -> Wanted:
         """Plan the layout for this host and render it, having checked everything that can be known before a start."""
@@ -75,7 +89,7 @@ class Host:
         made = self._plan_in_force(inputs_digest(services, topology, models, settings))
         if made is None:
             others = read_used_by_others(topology, settings.accelerator)
-            made = plan(services, topology, models, settings, others)
+            made = plan(services, topology, models, settings, others, records=self._calibration().measured())
         if not made.fits:
             raise InferenceError(refusal_text(made), plan=made.to_dict())
         minors = {gpu.uuid: gpu.minor_number for gpu in topology.gpus if gpu.uuid and gpu.minor_number is not None}
@@ -87,12 +101,16 @@ class Host:
         What other processes hold fluctuates; a plan that serves is not thrown away, and its services not restarted,
         for a neighbour that took a little memory meanwhile.
         """
-        text = self.store.read(self.store.current()).get(_render.PLAN_FILE)
-        try:
-            found = Plan.from_dict(json.loads(text.text)) if text else None
-        except (ValueError, KeyError, TypeError):
-            return None  # written by another version of this collection, or edited: plan anew
+        found = self._read_plan(self.store.read(self.store.current()))
         return found if found is not None and found.inputs_digest == digest else None
+
+    @staticmethod
+    def _read_plan(files: Mapping[str, File]) -> Plan | None:
+        text = files.get(_render.PLAN_FILE)
+        try:
+            return Plan.from_dict(json.loads(text.text)) if text else None
+        except (ValueError, KeyError, TypeError):
+            return None  # written by another version of this collection, or edited
 
     def _check_access(self, services: list[Service]) -> None:
         try:
@@ -120,12 +138,25 @@ class Host:
         files = self.store.read(self.store.current())
         made = files.get(_render.PLAN_FILE)
         observed = self.deployment().observe(files, ask=False)
+        services = [self._describe_one(name, found, files, measure) for name, found in observed.items()]
+        in_force = self._read_plan(files)
         return {
             "generation": self.store.current(),
             "generations": self.store.numbers(),
             "plan": json.loads(made.text) if made else None,
-            "services": [self._describe_one(name, found, files, measure) for name, found in observed.items()],
+            "services": [{**service, **self._memory(service, in_force, files)} for service in services],
         }
+
+    def _memory(self, service: Mapping[str, Any], made: Plan | None, files: Mapping[str, File]) -> dict[str, Any]:
+        """What the plan expected a service to use, and what it uses since it started."""
+        planned = {item.name: item for item in made.services}.get(service["name"]) if made else None
+        if made is None or planned is None:
+            return {"predicted": None, "actual": None}
+        if service["active"] != "active" or not service["as_configured"]:
+            return {"predicted": predicted(planned), "actual": None}
+        start = Gauge(made, self._systemd, endpoints(files)).read(planned.name, just_started=False)
+        recorded = self._calibration().starts(planned.calibration_key) if planned.calibration_key else []
+        return {"predicted": predicted(planned), "actual": actual(start, recorded[-1] if recorded else None)}
 
     def _describe_one(self, name: str, found: Observed, files: Mapping[str, File], measure: bool) -> dict[str, Any]:
         ticket = tickets(files).get(name)

@@ -108,13 +108,38 @@ class KvCache:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What starts of a service took on each device, in bytes.
+
+    ``overhead`` is everything in the share but the KV cache; ``transient`` and ``graphs`` are parts of it, 0 where the
+    engine does not tell them apart. ``outside`` is None where nothing told.
+    """
+
+    overhead: int
+    transient: int = 0
+    graphs: int = 0
+    outside: int | None = None
+
+
+# By how much a start may take more than the ones that were measured, in bytes: such a start must still pass its gates.
+# On cpu the share is charged with pages of files, too, and the kernel may have dropped some when it was measured: starts
+# of one engine differed by 54 MiB under pressure, and by 0.2 MiB without.
+MARGIN_INSIDE = {"cuda": 32 * MIB, "cpu": 96 * MIB}
+MARGIN_OUTSIDE = 64 * MIB
+
+
+@dataclass(frozen=True)
 class Demand:
-    """What one rank needs: fixed bytes outside and inside its share, and the cache that grows with length."""
+    """What one rank needs: fixed bytes outside and inside its share, and the cache that grows with length.
+
+    ``margin`` bytes of the cache are not counted on when a context has to fit.
+    """
 
     outside: Mapping[str, int]
     fixed: Mapping[str, int]
     kv: KvCache
     sources: Mapping[str, str]
+    margin: int = 0
 
     @property
     def outside_bytes(self) -> int:
@@ -126,11 +151,11 @@ class Demand:
 
     def share_bytes(self, length: int) -> int:
         """Return the least share in bytes with which a context of ``length`` tokens starts (gate 2)."""
-        return self.fixed_bytes + self.kv.request_bytes(length)
+        return self.fixed_bytes + self.margin + self.kv.request_bytes(length)
 
 
-def demand(service: Service, checkpoint: Checkpoint, accelerator: str) -> Demand:
-    """Return what each rank of ``service`` needs on that accelerator."""
+def demand(service: Service, checkpoint: Checkpoint, accelerator: str, measured: Measured | None = None) -> Demand:
+    """Return what each rank of ``service`` needs on that accelerator, as estimated or as measured."""
     ranks = service.tensor_parallel_size
     estimates = ESTIMATES[accelerator]
     eager = accelerator == "cpu" or service.engine_args.get("enforce-eager") in (True, "true", "True")
@@ -143,7 +168,32 @@ def demand(service: Service, checkpoint: Checkpoint, accelerator: str) -> Demand
     }
     sources = dict.fromkeys((*outside, *fixed), "estimated")
     sources.update(weights=checkpoint.source, kv_cache="estimated")  # the cache is what the others leave
-    return Demand(outside, fixed, kv_cache(service, checkpoint.geometry, accelerator), sources)
+    needed = Demand(outside, fixed, kv_cache(service, checkpoint.geometry, accelerator), sources)
+    return needed if measured is None else _calibrated(needed, measured, MARGIN_INSIDE[accelerator])
+
+
+def _calibrated(estimated: Demand, measured: Measured, margin: int) -> Demand:
+    """Return a demand with the bytes that were measured.
+
+    Weights stay what the files say, as long as they have room in what was measured; what the engine does not tell
+    apart is persistent.
+    """
+    weights = min(estimated.fixed["weights"], measured.overhead)
+    graphs = min(measured.graphs, measured.overhead - weights)
+    transient = min(measured.transient, measured.overhead - weights - graphs)
+    persistent = measured.overhead - weights - graphs - transient
+    fixed = {"weights": weights, "persistent": persistent, "transient": transient, "graphs": graphs}
+    sources = {**estimated.sources, **dict.fromkeys(("persistent", "transient", "graphs", "kv_cache"), "measured")}
+    if weights != estimated.fixed["weights"]:
+        sources["weights"] = "measured"
+    outside = estimated.outside
+    if measured.outside is not None:
+        whole = measured.outside + MARGIN_OUTSIDE
+        # One number is measured; with several ranks a context is taken for what it usually is, the rest for buffers.
+        context = min(whole, estimated.outside["context"]) if estimated.outside["nccl"] else whole
+        outside = {"context": context, "nccl": whole - context}
+        sources.update(dict.fromkeys(outside, "measured"))
+    return Demand(outside, fixed, estimated.kv, sources, margin)
 
 
 def kv_cache(service: Service, geometry: Geometry, accelerator: str) -> KvCache:

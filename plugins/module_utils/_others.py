@@ -20,9 +20,13 @@ OWN_UNIT = re.compile(r"/vllm@[^/]+\.service(/|$)", re.MULTILINE)
 
 def own_pids(proc: str = "/proc") -> frozenset[int]:
     """Return the process ids that belong to our units; processes that end meanwhile are left out."""
-    return frozenset(
-        int(directory.name) for directory in Path(proc).glob("[0-9]*") if OWN_UNIT.search(_read(directory / "cgroup"))
-    )
+    return _pids_in(OWN_UNIT, proc)
+
+
+def unit_pids(service: str, proc: str = "/proc") -> frozenset[int]:
+    """Return the process ids of one service of ours."""
+    unit = re.compile(rf"/vllm@{re.escape(service)}\.service(/|$)", re.MULTILINE)
+    return _pids_in(unit, proc)
 
 
 def resident_bytes(pids: Iterable[int], proc: str = "/proc") -> int:
@@ -66,6 +70,11 @@ def node_used_by_others(topology: Topology, own_bytes: int) -> dict[int, int]:
     return {
         node.index: max(0, node.memory_total_bytes - node.memory_free_bytes - own_bytes // len(nodes)) for node in nodes
     }
+
+
+def _pids_in(unit: re.Pattern[str], proc: str) -> frozenset[int]:
+    directories = Path(proc).glob("[0-9]*")
+    return frozenset(int(directory.name) for directory in directories if unit.search(_read(directory / "cgroup")))
 
 
 def _read(path: Path) -> str:

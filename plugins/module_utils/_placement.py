@@ -30,11 +30,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
+from ._calibration import Calibration
 from ._checkpoint import Checkpoint
 from ._choice import Choice, choose
 from ._devices import Device, find_devices
 from ._division import Division, divide
 from ._layout import Service
+from ._memory import Measured
 from ._nearest import nearest_fit
 from ._plan import Plan, PlannedDevice, PlannedService, Refusal, Settings
 from ._rope import rope_arguments
@@ -54,21 +56,26 @@ def plan(
     settings: Settings,
     used_by_others: Mapping[str, int] | None = None,
     *,
+    records: Mapping[str, Measured] | None = None,
     suggest: bool = True,
 ) -> Plan:
     """Return the plan of one host; what cannot be is in its refusals, with the nearest change that fits.
 
-    The search for the nearest changes plans some dozens of times; ``suggest=False`` spares it.
+    ``records`` are what starts on this host took, by calibration key. The search for the nearest changes plans some
+    dozens of times; ``suggest=False`` spares it.
     """
     devices = find_devices(topology, settings.accelerator, used_by_others)
     digest = inputs_digest(services, topology, models, settings)
 
+    calibration = Calibration(records or {}, devices, topology, settings)
     sizes: dict[str, tuple[Service, Sized | Refusal]] = {}
 
     def size(service: Service) -> Sized | Refusal:
         """Size a service once, however often the search for a nearest fit plans with it unchanged."""
         if service.name not in sizes or sizes[service.name][0] is not service:
-            sized = size_service(service, models[service.name], settings.accelerator)
+            model = models[service.name]
+            measured = calibration.measured(service, model)
+            sized = size_service(service, model, settings.accelerator, measured)
             if any(service is item for item in services):
                 sizes[service.name] = (service, sized)
             return sized
@@ -79,6 +86,9 @@ def plan(
         return replace(_attempt(outcomes, devices, topology, changed_settings), inputs_digest=digest)
 
     result = attempt(services, settings)
+    keys = {service.name: calibration.key(service, models[service.name]) for service in services}
+    keyed = tuple(replace(service, calibration_key=keys[service.name]) for service in result.services)
+    result = replace(result, services=keyed)
     if result.fits or not suggest:
         return result
     suggested = tuple(
@@ -157,7 +167,8 @@ def _planned_service(sized: Sized, choice: Choice, units: int, settings: Setting
     service, demand = sized.service, sized.demand
     shares = {device.id: units_bytes(units, device.total_bytes) for device in choice.devices}
     cache = min(shares.values()) - demand.fixed_bytes
-    length = service.max_model_len or demand.kv.longest(cache, sized.most)
+    usable = cache - demand.margin
+    length = service.max_model_len or demand.kv.longest(usable, sized.most)
     return PlannedService(
         name=service.name,
         model=service.model,
@@ -171,6 +182,7 @@ def _planned_service(sized: Sized, choice: Choice, units: int, settings: Setting
         max_model_len=length,
         kv_cache_tokens=demand.kv.tokens(cache, length),
         kv_cache_dtype=service.kv_cache_dtype,
+        kv_block_bytes=demand.kv.block_bytes,
         max_num_seqs=service.max_num_seqs,
         max_num_batched_tokens=service.max_num_batched_tokens,
         start_order=0,
@@ -181,7 +193,7 @@ def _planned_service(sized: Sized, choice: Choice, units: int, settings: Setting
         rope_arguments=rope_arguments(sized.checkpoint.geometry, service.rope, settings.engine_version),
         fingerprint=sized.checkpoint.fingerprint,
         reason=choice.reason,
-        length_reason=_length_reason(sized, length, cache),
+        length_reason=_length_reason(sized, length, usable),
     )
 
 

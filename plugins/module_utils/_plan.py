@@ -20,6 +20,7 @@ SCHEMA = 1
 
 ACCELERATORS = ("cuda", "cpu")
 ON_OVERCOMMIT = ("refuse", "clamp")
+CALIBRATION = ("auto", "ignore")
 
 # Memory components of one service on one device, in the order in which the engine claims them.
 # The first two lie outside the engine's share (gate 1), the others inside it (gate 2).
@@ -33,7 +34,7 @@ class Settings:
 
     ``gpu_memory_budget`` is a ceiling for the sum of shares on each device. Where it does not start there,
     ``on_overcommit`` decides whether the plan is made within what does (clamp) or refused (refuse).
-    ``reserve_bytes`` stay free on each device.
+    ``reserve_bytes`` stay free on each device. ``calibration`` says whether what was measured replaces estimates.
     """
 
     accelerator: str = "cuda"
@@ -41,12 +42,14 @@ class Settings:
     on_overcommit: str = "clamp"
     engine_version: str | None = None
     reserve_bytes: int = 0
+    calibration: str = "auto"
 
     def __post_init__(self) -> None:
         """Refuse values outside their range; InferenceError names the range."""
         for key, value, known in (
             ("accelerator", self.accelerator, ACCELERATORS),
             ("on_overcommit", self.on_overcommit, ON_OVERCOMMIT),
+            ("calibration", self.calibration, CALIBRATION),
         ):
             if value not in known:
                 raise InferenceError(f"{key} must be one of {', '.join(known)}, not {value!r}.")
@@ -75,6 +78,7 @@ class PlannedService:
     max_model_len: int
     kv_cache_tokens: int
     kv_cache_dtype: str
+    kv_block_bytes: int  # of one block of the cache on one rank
     max_num_seqs: int
     max_num_batched_tokens: int
     start_order: int
@@ -86,6 +90,7 @@ class PlannedService:
     fingerprint: str | None  # of the model's files; None for a model known by its geometry only
     reason: str  # why these devices, in one sentence
     length_reason: str  # why this context length, in bytes
+    calibration_key: str | None = None  # under which its starts are recorded; None: they are not
 
 
 @dataclass(frozen=True)

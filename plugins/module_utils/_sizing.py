@@ -20,7 +20,7 @@ from ._checkpoint import Checkpoint
 from ._devices import Device
 from ._geometry import Geometry
 from ._layout import Service
-from ._memory import GIB, Demand, demand
+from ._memory import GIB, Demand, Measured, demand
 from ._plan import Refusal
 from ._rope import describe_reach, reachable_length, rope_problem
 from ._shares import highest_units, units_for
@@ -66,14 +66,16 @@ def highest_on(device: Device, sized: Iterable[Sized], reserve: int) -> int:
     return highest_units(capacity, device.total_bytes, len(outside)) if device.total_bytes else 0
 
 
-def size_service(service: Service, checkpoint: Checkpoint, accelerator: str) -> Sized | Refusal:
+def size_service(
+    service: Service, checkpoint: Checkpoint, accelerator: str, measured: Measured | None = None
+) -> Sized | Refusal:
     """Return the service with its demand, or why no device whatsoever could run it."""
     refusal = _ranks_refusal(service, checkpoint.geometry) or _length_refusal(service, checkpoint.geometry)
     if refusal is not None:
         return refusal
     reach = reachable_length(checkpoint.geometry, service.rope)
     least, most = service.max_model_len or min(FIT_LEAST_TOKENS, reach), service.max_model_len or reach
-    needed = demand(service, checkpoint, accelerator)
+    needed = demand(service, checkpoint, accelerator, measured)
     return Sized(service, checkpoint, needed, least, most, needed.share_bytes(least), needed.share_bytes(most))
 
 
@@ -132,4 +134,6 @@ def demand_text(sized: Sized) -> str:
     parts = [f"{name} {gib(size)}" for name, size in sized.demand.fixed.items() if size]
     cache = sized.demand.kv.request_bytes(sized.least)
     parts.append(f"KV cache {gib(cache)} for {sized.least} tokens")
+    if sized.demand.margin:
+        parts.append(f"{gib(sized.demand.margin)} in case a start takes more than those measured")
     return f"{sized.name} needs {' + '.join(parts)} = {exact(sized.need_bytes)}"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Callable
@@ -17,6 +18,10 @@ from ._units import unit_name
 RunCommand = Callable[[Sequence[str]], "tuple[int, str, str]"]
 
 _PROPERTIES = ("Id", "ActiveState", "SubState", "Result", "NRestarts", "MainPID", "InvocationID", "Job")
+
+
+# A line may reach the journal a little after the moment that it tells of.
+_STARTUP_SECONDS = 3
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,20 @@ class Systemd:
             if service:
                 lines.append(JournalLine(service, _message(fields.get("MESSAGE"))))
         return lines, cursor
+
+    def startup(self, service: str) -> list[str]:
+        """Everything that an active service wrote until a moment after it became active."""
+        unit = unit_name(service)
+        out = self._systemctl("show", "--property=InvocationID,ActiveEnterTimestampMonotonic", unit)
+        fields = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+        active = int(fields.get("ActiveEnterTimestampMonotonic", "0") or 0) / 1e6
+        if not active or not fields.get("InvocationID"):
+            return []
+        until = int(time.time() - time.monotonic() + active) + _STARTUP_SECONDS
+        match = f"_SYSTEMD_INVOCATION_ID={fields['InvocationID']}"
+        command = ["journalctl", "--output=cat", "--quiet", "--no-pager", f"--until=@{until}", match]
+        status, lines, _error = self._run(command)
+        return lines.splitlines() if status == 0 else []
 
 
 def _unit_state(fields: Mapping[str, str]) -> UnitState:

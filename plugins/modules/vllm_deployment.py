@@ -270,7 +270,7 @@ class Deploy:
             return {**result, **self._apply(wanted, changes, lambda service, text: None)}
 
     def _apply(self, wanted: Wanted, changes: Changes, report: Report) -> dict[str, Any]:
-        deployment = self.host.deployment(report)
+        deployment = self.host.transaction(wanted, report)
         generation = self.host.store.current()
         if changes.any:
             generation = deployment.apply(changes, wanted.files, self.module.params["keep_generations"])

@@ -133,6 +133,58 @@ services:
       returned: success
       type: float
       sample: 88.2
+    predicted:
+      description: What the plan in force expects on each of its devices; V(null) for one that it does not have.
+      returned: success
+      type: dict
+      contains:
+        kv_cache_tokens:
+          description: Tokens that the KV cache holds.
+          returned: success
+          type: int
+          sample: 252832
+        kv_cache_bytes:
+          description: Bytes of the KV cache.
+          returned: success
+          type: int
+          sample: 37281931052
+        weights_bytes:
+          description: Bytes of the weights.
+          returned: success
+          type: int
+          sample: 16381470720
+        outside_bytes:
+          description: Bytes outside its share, that is of context and communication buffers.
+          returned: success
+          type: int
+          sample: 751619276
+    actual:
+      description:
+        - What it used since it last started, out of its journal and metrics.
+        - V(null) for one that does not run, or not as configured.
+      returned: success
+      type: dict
+      contains:
+        kv_cache_tokens:
+          description: Tokens that the KV cache holds, as the engine says; V(null) where its journal is gone.
+          returned: success
+          type: int
+          sample: 251904
+        kv_cache_bytes:
+          description: Bytes of the KV cache; V(null) where neither journal nor metrics tell.
+          returned: success
+          type: int
+          sample: 37144756224
+        weights_bytes:
+          description: Bytes of the weights as loaded; V(null) where the engine does not say, as on the CPU.
+          returned: success
+          type: int
+          sample: 16384000000
+        outside_bytes:
+          description: Bytes outside its share when a deployment started it last; V(null) where that was not recorded.
+          returned: success
+          type: int
+          sample: 601295421
 """
 
 from ansible.module_utils.basic import AnsibleModule

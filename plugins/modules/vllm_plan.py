@@ -32,6 +32,7 @@ options:
     description:
       - The machine to plan for, as RV(llmops.inference.gpu_topology_info#module:topology) has it. The default
         is this one.
+      - What was measured on this machine says nothing about another; with this option O(calibration) has no effect.
       - Of a GPU only C(index) and C(memory_total_bytes) have to be given.
     type: dict
   used_by_others:
@@ -203,6 +204,11 @@ plan:
           returned: success
           type: str
           sample: auto
+        kv_block_bytes:
+          description: Bytes of one block of the cache on each of its devices.
+          returned: success
+          type: int
+          sample: 2359296
         max_num_seqs:
           description: Requests at a time.
           returned: success
@@ -239,7 +245,9 @@ plan:
             graphs: 1610612736
             kv_cache: 35410313216
         memory_source:
-          description: For each component whether it is C(exact), C(measured) or C(estimated).
+          description:
+            - For each component whether it is C(exact), C(measured) or C(estimated).
+            - What an engine does not tell apart when it is measured is in C(persistent).
           returned: success
           type: dict
           sample: {weights: exact, kv_cache: estimated, context: estimated}
@@ -263,6 +271,13 @@ plan:
           returned: success
           type: str
           sample: "GPU 2: named in the layout."
+        calibration_key:
+          description:
+            - Key under which its starts are recorded for O(calibration); V(null) where they are not, because model
+              files or O(engine_version) are not known, or because its GPUs may be of several kinds.
+          returned: success
+          type: str
+          sample: 0f61d1b6ac43e0f1c2a36b1f6ed0f3f5
     devices:
       description: All devices of the host, by index.
       returned: success
@@ -367,6 +382,10 @@ plan:
             text: Lower max_model_len of micro to 8192.
             services: {micro: {max_model_len: 8192}}
             settings: {}
+topology:
+  description: The machine that was planned for, as RV(llmops.inference.gpu_topology_info#module:topology) has it.
+  returned: success
+  type: dict
 """
 
 from collections.abc import Mapping
@@ -374,6 +393,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.inference.plugins.module_utils._arguments import PLAN_OPTIONS, settings_from
+from ansible_collections.llmops.inference.plugins.module_utils._calibration_store import CalibrationStore
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._layout import parse_layout
 from ansible_collections.llmops.inference.plugins.module_utils._nvml import read_topology
@@ -389,27 +409,29 @@ from ansible_collections.llmops.inference.plugins.module_utils._topology import 
 OPTIONS = {**PLAN_OPTIONS, "topology": {"type": "dict"}, "used_by_others": {"type": "dict"}}
 
 
-def make_plan(params: Mapping[str, Any]) -> Plan:
+def make_plan(params: Mapping[str, Any]) -> tuple[Plan, Topology]:
     settings = settings_from(params)
     services = parse_layout(params["services"], settings.accelerator)
     models = read_models(services)
     stated = stated_bytes(params["used_by_others"])
     if params["topology"] is not None:
-        return plan(services, Topology.from_dict(params["topology"]), models, settings, stated)
+        topology = Topology.from_dict(params["topology"])
+        return plan(services, topology, models, settings, stated), topology
     topology = read_topology()
     found = read_used_by_others(topology, settings.accelerator)
-    return plan(services, topology, models, settings, {**found, **stated})
+    records = CalibrationStore().measured()
+    return plan(services, topology, models, settings, {**found, **stated}, records=records), topology
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     try:
-        result = make_plan(module.params)
+        result, topology = make_plan(module.params)
     except InferenceError as error:
         module.fail_json(msg=str(error), **error.details)
     for warning in result.warnings:
         module.warn(warning)
-    module.exit_json(changed=False, plan=result.to_dict())
+    module.exit_json(changed=False, plan=result.to_dict(), topology=topology.to_dict())
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def run_module(on: Path | None, *options: str, succeeds: bool = True, **argument
 def plan_of(**arguments: Any) -> dict[str, Any]:
     """Plan as the module does, in this process, on a machine that is described or has no GPU."""
     defaults = {name: option.get("default") for name, option in OPTIONS.items()}
-    return make_plan({**defaults, **arguments}).to_dict()
+    return make_plan({**defaults, **arguments})[0].to_dict()
 
 
 def test_the_reference_box_is_planned_over_its_driver_in_check_mode_too() -> None:
