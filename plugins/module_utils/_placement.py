@@ -28,12 +28,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import is_dataclass, replace
+from functools import lru_cache
 
 from ._checkpoint import Checkpoint
 from ._choice import Choice, choose
 from ._devices import Device, find_devices
 from ._division import Division, divide
+from ._geometry import Geometry
 from ._layout import Service
 from ._nearest import nearest_fit
 from ._plan import Plan, PlannedDevice, PlannedService, Refusal, Settings
@@ -61,7 +63,7 @@ def plan(
     The search for the nearest changes plans some dozens of times; ``suggest=False`` spares it.
     """
     devices = find_devices(topology, settings.accelerator, used_by_others)
-    digest = inputs_digest(services, topology, models, settings)
+    digest = _digest(services, devices, models, settings)
 
     sizes: dict[str, tuple[Service, Sized | Refusal]] = {}
 
@@ -101,18 +103,33 @@ def inputs_digest(
     Two plans with one digest differ by memory of others or by calibration only; a deployed one may stay.
     Secret values take part, hashed; they cannot be read back.
     """
-    devices = find_devices(topology, settings.accelerator)
+    return _digest(services, find_devices(topology, settings.accelerator), models, settings)
+
+
+def _digest(
+    services: Sequence[Service], devices: Sequence[Device], models: Mapping[str, Checkpoint], settings: Settings
+) -> str:
     stated = {
-        "services": [asdict(service) for service in services],
+        "services": services,
         "models": {
-            service.name: [asdict(models[service.name].geometry), models[service.name].fingerprint]
+            service.name: [_geometry_text(models[service.name].geometry), models[service.name].fingerprint]
             for service in services
             if service.name in models
         },
         "devices": [[device.id, device.index, device.total_bytes, device.problem] for device in devices],
-        "settings": asdict(settings),
+        "settings": settings,
     }
-    return hashlib.sha256(json.dumps(stated, sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(stated, sort_keys=True, default=_fields).encode()).hexdigest()
+
+
+@lru_cache(maxsize=256)  # many services, and many hosts of one process, have the same model
+def _geometry_text(geometry: Geometry) -> str:
+    return json.dumps(vars(geometry), sort_keys=True)
+
+
+def _fields(value: object) -> object:
+    """Return a dataclass as JSON takes it, without the deep copies of ``asdict``."""
+    return vars(value) if is_dataclass(value) else str(value)
 
 
 def _attempt(
@@ -124,12 +141,16 @@ def _attempt(
     division = divide(sized, choices, devices, settings)
     refusals += without_devices + division.refusals
     planned = _planned_services(sized, choices, division, settings)
+    placed: dict[str, list[Sized]] = {device.id: [] for device in devices}
+    for item in sized:
+        for device in choices[item.name].devices if item.name in choices else ():
+            placed[device.id].append(item)
     return Plan(
         accelerator=settings.accelerator,
         engine_version=settings.engine_version,
         gpu_memory_budget=settings.gpu_memory_budget,
         services=planned,
-        devices=tuple(_planned_device(device, sized, choices, division) for device in devices),
+        devices=tuple(_planned_device(device, placed[device.id], division) for device in devices),
         warnings=tuple(division.warnings + plan_warnings(sized, choices, devices, topology)),
         refusals=tuple(refusals),
         inputs_digest="",
@@ -148,12 +169,14 @@ def _planned_services(
         devices = choices[item.name].devices
         after = tuple(sorted({last_on[device.id] for device in devices if device.id in last_on}))
         last_on.update((device.id, item.name) for device in devices)
-        planned = _planned_service(item, choices[item.name], division.units[item.name], settings)
-        result.append(replace(planned, start_order=len(result), start_after=after))
+        units = division.units[item.name]
+        result.append(_planned_service(item, choices[item.name], units, settings, len(result), after))
     return tuple(result)
 
 
-def _planned_service(sized: Sized, choice: Choice, units: int, settings: Settings) -> PlannedService:
+def _planned_service(
+    sized: Sized, choice: Choice, units: int, settings: Settings, order: int, after: tuple[str, ...]
+) -> PlannedService:
     service, demand = sized.service, sized.demand
     shares = {device.id: units_bytes(units, device.total_bytes) for device in choice.devices}
     cache = min(shares.values()) - demand.fixed_bytes
@@ -173,11 +196,11 @@ def _planned_service(sized: Sized, choice: Choice, units: int, settings: Setting
         kv_cache_dtype=service.kv_cache_dtype,
         max_num_seqs=service.max_num_seqs,
         max_num_batched_tokens=service.max_num_batched_tokens,
-        start_order=0,
-        start_after=(),
+        start_order=order,
+        start_after=after,
         memory={**demand.outside, **demand.fixed, "kv_cache": cache},
         memory_source=dict(demand.sources),
-        required_free_bytes={device: size + demand.outside_bytes for device, size in shares.items()},
+        required_free_bytes={device: size + sized.outside_bytes for device, size in shares.items()},
         rope_arguments=rope_arguments(sized.checkpoint.geometry, service.rope, settings.engine_version),
         fingerprint=sized.checkpoint.fingerprint,
         reason=choice.reason,
@@ -196,15 +219,11 @@ def _length_reason(sized: Sized, length: int, cache: int) -> str:
     )
 
 
-def _planned_device(
-    device: Device, sized: Sequence[Sized], choices: Mapping[str, Choice], division: Division
-) -> PlannedDevice:
-    here = division.room.on.get(device.id, [])
-    placed = [item for item in sized if item.name in choices and device in choices[item.name].devices]
-    units = [division.units[item.name] for item in here]
-    committed = sum(
-        units_bytes(share, device.total_bytes) + item.demand.outside_bytes for share, item in zip(units, here)
-    )
+def _planned_device(device: Device, placed: Sequence[Sized], division: Division) -> PlannedDevice:
+    """Return the device as planned; ``placed`` are also those that were refused for lack of room."""
+    account = division.room.at(device)
+    units = [division.units[item.name] for item in account.services]
+    committed = sum(units_bytes(share, device.total_bytes) for share in units) + account.outside_bytes
     others, reserve = device.used_by_others_bytes, division.room.settings.reserve_bytes
     return PlannedDevice(
         id=device.id,
@@ -217,6 +236,6 @@ def _planned_device(
         slack_bytes=device.total_bytes - committed - reserve - others,
         budget=division.room.limit(device) / UNITS,
         committed_share=sum(units) / UNITS,
-        highest_share=highest_on(device, placed, reserve) / UNITS,
-        services=tuple(item.name for item in here),
+        highest_share=highest_on(device, sum(item.outside_bytes for item in placed), len(placed), reserve) / UNITS,
+        services=tuple(item.name for item in account.services),
     )

@@ -11,7 +11,7 @@ the same on every machine.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -62,35 +62,63 @@ def fill(claims: Mapping[str, Claim], limits: Mapping[str, int]) -> dict[str, in
     This is weighted max-min fairness: a service on several devices stops where the tightest of them is full,
     and what it leaves on the others goes to its neighbours there. Results are rounded down.
     """
-    level = {name: Fraction(claim.units) for name, claim in claims.items()}
-    room = {device: Fraction(limit) for device, limit in limits.items()}
+    result = {name: claim.units for name, claim in claims.items()}
+    room = dict(limits)
     for claim in claims.values():
         for device in claim.devices:
             room[device] -= claim.units
-    growing = {name for name, claim in claims.items() if claim.weight > 0}
-    while True:
-        growing = {
-            name
-            for name in growing
-            if level[name] < claims[name].most and all(room[device] > 0 for device in claims[name].devices)
-        }
-        if not growing:
-            return {name: math.floor(value) for name, value in level.items()}
-        rates = _rates(claims, growing)
-        step = min(
-            *(room[device] / rate for device, rate in rates.items()),
-            *((claims[name].most - level[name]) / claims[name].weight for name in growing),
-        )
-        for name in growing:
-            level[name] += step * claims[name].weight
-        for device, rate in rates.items():
-            room[device] -= step * rate
+    growing = {
+        name: claim
+        for name, claim in claims.items()
+        if claim.weight > 0 and claim.units < claim.most and all(room[device] > 0 for device in claim.devices)
+    }
+    for together in _neighbourhoods(growing):
+        result.update(_grow({name: growing[name] for name in together}, room))
+    return result
 
 
-def _rates(claims: Mapping[str, Claim], growing: Iterable[str]) -> dict[str, Fraction]:
-    """Return by how much all growing claims together grow on each device."""
-    rates: dict[str, Fraction] = {}
-    for name in growing:
-        for device in claims[name].devices:
-            rates[device] = rates.get(device, Fraction(0)) + claims[name].weight
-    return rates
+def _neighbourhoods(claims: Mapping[str, Claim]) -> list[list[str]]:
+    """Return the names in groups that share no device: they grow without regard to each other."""
+    groups: list[tuple[set[str], list[str]]] = []  # devices, names
+    for name, claim in claims.items():
+        devices, names = set(claim.devices), [name]
+        apart = []
+        for group in groups:
+            if devices.isdisjoint(group[0]):
+                apart.append(group)
+            else:
+                devices |= group[0]
+                names += group[1]
+        groups = [*apart, (devices, names)]
+    return [names for _, names in groups]
+
+
+def _grow(claims: dict[str, Claim], room: Mapping[str, int]) -> dict[str, int]:
+    """Return the units of claims that all grow from time 0 on, by weight times time; ``room``: beyond them."""
+    if all(
+        sum(claim.most - claim.units for claim in claims.values() if device in claim.devices) <= room[device]
+        for device in {device for claim in claims.values() for device in claim.devices}
+    ):
+        return {name: claim.most for name, claim in claims.items()}
+    if len(claims) == 1:
+        ((name, claim),) = claims.items()
+        return {name: min(claim.most, claim.units + min(room[device] for device in claim.devices))}
+    result = {}
+    left: dict[str, Fraction | int] = {device: room[device] for claim in claims.values() for device in claim.devices}
+    while claims:
+        rates: dict[str, Fraction] = {}
+        for claim in claims.values():
+            for device in claim.devices:
+                rates[device] = rates.get(device, Fraction(0)) + claim.weight
+        full = {device: left[device] / rate for device, rate in rates.items()}
+        time = min(full.values())
+        ends = {name: (claim.most - claim.units) / claim.weight for name, claim in claims.items()}
+        time = min(time, *ends.values())
+        for name in list(claims):
+            claim = claims[name]
+            if ends[name] == time or any(full[device] == time for device in claim.devices):
+                result[name] = math.floor(claim.units + claim.weight * time)
+                for device in claim.devices:
+                    left[device] -= claim.weight * time
+                del claims[name]
+    return result
