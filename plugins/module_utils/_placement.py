@@ -32,7 +32,7 @@ from dataclasses import is_dataclass, replace
 from functools import lru_cache
 
 from ._checkpoint import Checkpoint
-from ._choice import Choice, choose
+from ._choice import Choice, Effort, choose
 from ._devices import Device, find_devices
 from ._division import Division, divide
 from ._geometry import Geometry
@@ -45,8 +45,9 @@ from ._sizing import Sized, exact, gib, highest_on, size_service, start_key
 from ._topology import Topology
 from ._warnings import plan_warnings
 
-# Refusals of one plan that get a nearest fit: each costs some dozens of plans.
+# Refusals of one plan that get a nearest fit: each costs some dozens of plans, whose searches share one effort.
 NEAREST_FITS = 8
+NEAREST_EFFORT = 2_000
 
 
 def plan(
@@ -78,11 +79,13 @@ def plan(
 
     def attempt(changed: Sequence[Service], changed_settings: Settings) -> Plan:
         outcomes = [size(service) for service in changed]
-        return replace(_attempt(outcomes, devices, topology, changed_settings), inputs_digest=digest)
+        return replace(_attempt(outcomes, devices, topology, changed_settings, effort), inputs_digest=digest)
 
+    effort = Effort()
     result = attempt(services, settings)
     if result.fits or not suggest:
         return result
+    effort = Effort(NEAREST_EFFORT)
     suggested = tuple(
         replace(refusal, nearest_fit=nearest_fit(refusal, services, devices, settings, attempt))
         if place < NEAREST_FITS
@@ -133,11 +136,15 @@ def _fields(value: object) -> object:
 
 
 def _attempt(
-    outcomes: Sequence[Sized | Refusal], devices: Sequence[Device], topology: Topology, settings: Settings
+    outcomes: Sequence[Sized | Refusal],
+    devices: Sequence[Device],
+    topology: Topology,
+    settings: Settings,
+    effort: Effort,
 ) -> Plan:
     sized = [outcome for outcome in outcomes if isinstance(outcome, Sized)]
     refusals = [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
-    choices, without_devices = choose(sized, devices, topology, settings)
+    choices, without_devices = choose(sized, devices, topology, settings, effort)
     division = divide(sized, choices, devices, settings)
     refusals += without_devices + division.refusals
     planned = _planned_services(sized, choices, division, settings)
@@ -170,12 +177,12 @@ def _planned_services(
         after = tuple(sorted({last_on[device.id] for device in devices if device.id in last_on}))
         last_on.update((device.id, item.name) for device in devices)
         units = division.units[item.name]
-        result.append(_planned_service(item, choices[item.name], units, settings, len(result), after))
+        result.append(_planned_service(item, choices[item.name], units, settings, order=len(result), after=after))
     return tuple(result)
 
 
 def _planned_service(
-    sized: Sized, choice: Choice, units: int, settings: Settings, order: int, after: tuple[str, ...]
+    sized: Sized, choice: Choice, units: int, settings: Settings, *, order: int, after: tuple[str, ...]
 ) -> PlannedService:
     service, demand = sized.service, sized.demand
     shares = {device.id: units_bytes(units, device.total_bytes) for device in choice.devices}
