@@ -200,8 +200,7 @@ def _is_enough(state: _State, rest: Sequence[Sized]) -> bool:
     for device in state.devices:
         account = state.room.at(device)
         share = device.total_bytes * account.needed // UNITS
-        open_bytes = device.total_bytes - device.used_by_others_bytes - state.room.settings.reserve_bytes
-        left += max(0, open_bytes - account.outside_bytes - share + len(rest))  # shares are rounded up, by a byte each
+        left += max(0, account.capacity - account.outside_bytes - share + len(rest))  # a share may round up by a byte
     return needed <= left
 
 
@@ -253,7 +252,8 @@ def _sets(devices: Sequence[Device], count: int) -> list[tuple[Device, ...]]:
 
 def _offer(sized: Sized, device: Device, state: _State) -> _Offer:
     room, total = state.room, device.total_bytes
-    account, highest = room.at(device), room.highest(device, sized)
+    account = room.at(device)
+    highest = account.highest(sized)
     free = min(room.budget, highest) - account.needed
     need, want = units_for(sized.need_bytes, total), units_for(sized.want_bytes, total)
     stated = sized.service.gpu_memory_utilization

@@ -37,7 +37,7 @@ def divide(
             _admit(sized, choices[sized.name].devices, result)
     accounts = result.room.accounts
     admitted = {sized.name: sized for account in accounts.values() for sized in account.services}
-    limits = {device.id: result.room.limit(device) for device in devices if device.id in accounts}
+    limits = {device.id: result.room.limit(device) for device in devices if result.room.at(device).services}
     result.units = _grow(admitted, choices, limits)
     for device in devices:
         if device.id in limits and limits[device.id] < result.room.budget:

@@ -16,7 +16,7 @@
 our services (``_others`` finds them); without it everything in use counts as others'.
 
 A device is divided like this. Its *limit* is the budget, lowered (on_overcommit=clamp) to the highest sum of
-shares with which every service on it starts, ``_sizing.highest_on``. Every service first has what it needs:
+shares with which every service on it starts, ``_room``. Every service first has what it needs:
 weights, overheads, and cache for its ``max_model_len``, or for a modest context where that is ``fit``. The
 rest is divided by ``memory_weight`` (default: bytes of weights on the device), in two rounds: in the first, a
 ``fit`` service stops at the share that holds its longest context, so that what it has no use for lengthens
@@ -40,8 +40,8 @@ from ._layout import Service
 from ._nearest import nearest_fit
 from ._plan import Plan, PlannedDevice, PlannedService, Refusal, Settings
 from ._rope import rope_arguments
-from ._shares import UNITS, units_bytes
-from ._sizing import Sized, exact, gib, highest_on, size_service, start_key
+from ._shares import UNITS, highest_units, units_bytes
+from ._sizing import Sized, exact, gib, size_service, start_key
 from ._topology import Topology
 from ._warnings import plan_warnings
 
@@ -232,6 +232,7 @@ def _planned_device(device: Device, placed: Sequence[Sized], division: Division)
     units = [division.units[item.name] for item in account.services]
     committed = sum(units_bytes(share, device.total_bytes) for share in units) + account.outside_bytes
     others, reserve = device.used_by_others_bytes, division.room.settings.reserve_bytes
+    capacity = account.capacity - sum(item.outside_bytes for item in placed)
     return PlannedDevice(
         id=device.id,
         index=device.index,
@@ -243,6 +244,6 @@ def _planned_device(device: Device, placed: Sequence[Sized], division: Division)
         slack_bytes=device.total_bytes - committed - reserve - others,
         budget=division.room.limit(device) / UNITS,
         committed_share=sum(units) / UNITS,
-        highest_share=highest_on(device, sum(item.outside_bytes for item in placed), len(placed), reserve) / UNITS,
+        highest_share=highest_units(capacity, device.total_bytes, len(placed)) / UNITS,
         services=tuple(item.name for item in account.services),
     )

@@ -19,22 +19,28 @@ from dataclasses import dataclass, field
 
 from ._devices import Device
 from ._plan import Settings
-from ._shares import to_units
-from ._sizing import Sized, highest_on
+from ._shares import highest_units, to_units
+from ._sizing import Sized
 
 
 @dataclass
 class Account:
     """What the services on one device have together. Shares are in the units of ``_shares``."""
 
+    device: Device
+    capacity: int  # bytes for shares and what lies outside them
     services: list[Sized] = field(default_factory=list)
     needed: int = 0
     claimed: int = 0  # stated, or needed where nothing is stated
     outside_bytes: int = 0
     unstated: int = 0  # services whose share the plan decides
 
-
-NOBODY = Account()
+    def highest(self, more: Sized | None = None) -> int:
+        """Return the highest sum of shares that starts there, with one service ``more``."""
+        left, count = self.capacity - self.outside_bytes, len(self.services)
+        if more is not None:
+            left, count = left - more.outside_bytes, count + 1
+        return highest_units(left, self.device.total_bytes, count)
 
 
 class Room:
@@ -47,8 +53,12 @@ class Room:
         self.clamps = settings.on_overcommit == "clamp"
 
     def at(self, device: Device) -> Account:
-        """Return the account of a device, to be read only."""
-        return self.accounts.get(device.id, NOBODY)
+        """Return the account of a device."""
+        account = self.accounts.get(device.id)
+        if account is None:
+            capacity = device.total_bytes - device.used_by_others_bytes - self.settings.reserve_bytes
+            account = self.accounts[device.id] = Account(device, capacity)
+        return account
 
     def put(self, sized: Sized, devices: Sequence[Device]) -> None:
         """Add a service to its devices, whether there is room or not."""
@@ -65,7 +75,7 @@ class Room:
     def _count(self, sized: Sized, devices: Sequence[Device], sign: int) -> None:
         need, claim = sized.need_units(devices), claimed_units(sized, devices)
         for device in devices:
-            account = self.accounts.setdefault(device.id, Account())
+            account = self.at(device)
             account.needed += sign * need
             account.claimed += sign * claim
             account.outside_bytes += sign * sized.outside_bytes
@@ -73,11 +83,7 @@ class Room:
 
     def highest(self, device: Device, more: Sized | None = None) -> int:
         """Return the highest sum of shares that starts there, with one service ``more``."""
-        account = self.at(device)
-        outside, count = account.outside_bytes, len(account.services)
-        if more is not None:
-            outside, count = outside + more.outside_bytes, count + 1
-        return highest_on(device, outside, count, self.settings.reserve_bytes)
+        return self.at(device).highest(more)
 
     def limit(self, device: Device, more: Sized | None = None) -> int:
         """Return what the shares may sum to after a clamp."""

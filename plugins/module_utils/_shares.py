@@ -39,11 +39,11 @@ def units_for(size: int, total: int) -> int:
 
 
 def highest_units(capacity: int, total: int, services: int) -> int:
-    """Return the highest sum of shares of so many services that takes at most ``capacity`` bytes.
+    """Return the highest sum of shares of so many services that takes at most ``capacity`` bytes of ``total``.
 
     The engine rounds every share up to a byte, hence a byte less per service.
     """
-    return max(0, min(UNITS, (capacity - services) * UNITS // total))
+    return max(0, min(UNITS, (capacity - services) * UNITS // total)) if total else 0
 
 
 @dataclass(frozen=True)
@@ -103,22 +103,23 @@ def _grow(claims: dict[str, Claim], room: Mapping[str, int]) -> dict[str, int]:
     if len(claims) == 1:
         ((name, claim),) = claims.items()
         return {name: min(claim.most, claim.units + min(room[device] for device in claim.devices))}
+    scale = math.lcm(*(claim.weight.denominator for claim in claims.values()))
+    weights = {name: int(claim.weight * scale) for name, claim in claims.items()}
     result = {}
     left: dict[str, Fraction | int] = {device: room[device] for claim in claims.values() for device in claim.devices}
     while claims:
-        rates: dict[str, Fraction] = {}
-        for claim in claims.values():
+        rates: dict[str, int] = {}
+        for name, claim in claims.items():
             for device in claim.devices:
-                rates[device] = rates.get(device, Fraction(0)) + claim.weight
-        full = {device: left[device] / rate for device, rate in rates.items()}
-        time = min(full.values())
-        ends = {name: (claim.most - claim.units) / claim.weight for name, claim in claims.items()}
-        time = min(time, *ends.values())
+                rates[device] = rates.get(device, 0) + weights[name]
+        full = {device: Fraction(left[device], rate) for device, rate in rates.items()}
+        ends = {name: Fraction(claim.most - claim.units, weights[name]) for name, claim in claims.items()}
+        time = min(*full.values(), *ends.values())
         for name in list(claims):
             claim = claims[name]
             if ends[name] == time or any(full[device] == time for device in claim.devices):
-                result[name] = math.floor(claim.units + claim.weight * time)
+                result[name] = math.floor(claim.units + weights[name] * time)
                 for device in claim.devices:
-                    left[device] -= claim.weight * time
+                    left[device] -= weights[name] * time
                 del claims[name]
     return result

@@ -23,7 +23,7 @@ from ._layout import Service
 from ._memory import GIB, Demand, demand
 from ._plan import Refusal
 from ._rope import describe_reach, reachable_length, rope_problem
-from ._shares import highest_units, units_for
+from ._shares import units_for
 
 # What `max_model_len: fit` insists on before the rest of a device is divided: less serves nobody.
 FIT_LEAST_TOKENS = 4096
@@ -58,15 +58,6 @@ class Sized:
 def start_key(sized: Sized) -> tuple[int, str]:
     """Sort key of the start order: the bigger need first, then by name."""
     return (-(sized.need_bytes + sized.outside_bytes), sized.name)
-
-
-def highest_on(device: Device, outside_bytes: int, services: int, reserve: int) -> int:
-    """Return the highest sum of shares, in units, with which so many services start on the device.
-
-    ``outside_bytes`` is what they have outside their shares, together.
-    """
-    capacity = device.total_bytes - device.used_by_others_bytes - reserve - outside_bytes
-    return highest_units(capacity, device.total_bytes, services) if device.total_bytes else 0
 
 
 def size_service(service: Service, checkpoint: Checkpoint, accelerator: str) -> Sized | Refusal:
