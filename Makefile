@@ -1,6 +1,6 @@
 # Everything a developer runs; the work is done by small scripts under tests/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean lint test-fast test clean
+.PHONY: help setup demo demo-clean lint test-fast test bench-plan clean
 
 help:
 	@echo "make setup       tools and this collection in .venv"
@@ -9,6 +9,7 @@ help:
 	@echo "make lint        format, types, roles, playbooks, documentation"
 	@echo "make test-fast   lint and unit tests"
 	@echo "make test        test-fast and the scenarios on real systemd hosts"
+	@echo "make bench-plan  how fast plans are made"
 	@echo "make clean       remove .venv and the test hosts of this checkout"
 
 setup: .venv/.setup
@@ -32,6 +33,10 @@ test-fast: setup
 # SCENARIOS="runtime models" runs these only.
 test: setup
 	@.venv/bin/python tests/tools/run_tests.py $(SCENARIOS)
+
+# HOSTS="1 100" plans for so many hosts only.
+bench-plan: setup
+	@PYTHONPATH=.venv/collections .venv/bin/python tests/bench/plan_speed.py $(if $(HOSTS),--hosts $(HOSTS))
 
 clean:
 	@! command -v podman >/dev/null || tests/testbed/in-testbed tests/testbed/host clean

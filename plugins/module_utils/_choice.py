@@ -1,11 +1,36 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which service goes to which devices.
+"""Which service goes to which devices: the objective, and the search that meets it.
 
-Services that name their devices have them. The others choose in turn, the biggest need first, from the sets
-of devices that have room for them *and* leave room for all that follow; among those each takes the one with
-the lowest cost. The result is the lexicographically best of all placements, found by depth-first search.
+Services that name their devices have them. The others take theirs in the order of ``_sizing.start_key``, the
+biggest need first. A *placement* gives each as many devices as it has ranks; it is *admissible* where every
+device has room (``_room``) for all that are on it. GPUs that have failed, are partitioned or do not tell their
+memory are no devices. Of all admissible placements the best is the one whose first service has the least cost,
+among those the one whose second has, and so on; of equal costs, the lower indices. A service's cost counts
+those placed before it, named ones included, and is compared item by item:
+
+Several devices, the best connected:
+ 1. 1 where its longest context has no room, else 0
+ 2. bigger services on them
+ 3. the worst link: NVLINK, PIX, PXB, PHB, NODE, SYS, unknown
+ 4. the sum of the links
+ 5. the NVLinks of the pair that has the fewest of them; more are better
+ 6. pairs that cannot read each other's memory
+ 7. NUMA nodes
+ 8. degraded devices
+ 9. free memory, in shares beyond what is needed, where it is least; more is better
+
+One device, the least waste:
+ 1. 1 where its longest context has no room, else 0
+ 2. services of several ranks on it
+ 3. 1 where it is degraded
+ 4. where there is room, the memory that its longest context would leave over; where there is none, the free
+    memory, and more is better
+
+A depth-first search finds that best placement: it tries each service's sets by cost, and turns back where those
+that follow have no room. Where there is no admissible placement, or none is found with the effort allowed, each
+takes what costs it least, and the division of the devices refuses what has no room.
 """
 
 from __future__ import annotations
@@ -14,21 +39,23 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from operator import itemgetter
+from typing import NamedTuple
 
 from ._devices import Device, resolve
 from ._errors import InferenceError
 from ._plan import Refusal, Settings
-from ._room import Room, claimed_units
-from ._shares import UNITS
+from ._room import Account, Room
+from ._shares import UNITS, to_units, units_for
 from ._sizing import Sized, gib, start_key
 from ._topology import LEVELS, Link, Topology, distance
 
-# Placements looked at before the search settles for the first that it can extend; a host with 8 GPUs and a
-# dozen services needs far fewer.
-SEARCH_LIMIT = 20_000
+# Placements of one service that a search looks at before it settles for the greedy one; a host with 8 GPUs
+# and a dozen services that have room takes a dozen. Counted, not timed: a plan is the same on every machine.
+SEARCH_LIMIT = 10_000
 SETS_LIMIT = 500
 
-Cost = tuple[float, ...]
+Cost = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -39,6 +66,31 @@ class Choice:
     reason: str
 
 
+class _Set(NamedTuple):
+    """Some devices that a service could have, and what of their cost no service changes."""
+
+    devices: tuple[Device, ...]
+    path: tuple[int, ...]  # items 3 to 8 of its cost
+    degraded: int
+    alike: bool  # all have the same memory
+
+
+class _Offer(NamedTuple):
+    """What one device has for one service."""
+
+    holds: bool  # what it needs
+    roomy: bool  # its longest context
+    free: int  # memory beyond what is needed there, in bytes by units
+    left: int  # and beyond what its longest context needs
+
+
+@dataclass
+class Effort:
+    """How many more placements may be looked at."""
+
+    left: int = SEARCH_LIMIT
+
+
 @dataclass
 class _State:
     """The state of a search: who is on which device, and which states are known to lead nowhere."""
@@ -46,22 +98,32 @@ class _State:
     devices: Sequence[Device]
     links: Mapping[tuple[int, int], Link]
     room: Room
-    looked_at: int = 0
+    effort: Effort
     dead: set[tuple[object, ...]] = field(default_factory=set)
+    sets: dict[int, list[_Set]] = field(default_factory=dict)
 
-    def has_room(self, sized: Sized, devices: Sequence[Device], need: int, claim: int) -> bool:
-        return all(self.room.holds(sized, device, need, claim) for device in devices)
+    def holds(self, sized: Sized, units: int, devices: Sequence[Device]) -> bool:
+        """Whether each of the devices has room for a share of so many units, or for the one that is stated."""
+        stated = sized.service.gpu_memory_utilization
+        claim = units if stated is None else max(units, to_units(stated))
+        return all(self.room.holds(sized, device, units, claim) for device in devices)
+
+    def sets_of(self, count: int) -> list[_Set]:
+        """Return the sets of so many devices, by index."""
+        if count not in self.sets:
+            self.sets[count] = [_set(devices, self.links) for devices in _sets(self.devices, count)]
+        return self.sets[count]
 
 
 def choose(
-    services: Sequence[Sized], devices: Sequence[Device], topology: Topology, settings: Settings
+    services: Sequence[Sized], devices: Sequence[Device], topology: Topology, settings: Settings, effort: Effort
 ) -> tuple[dict[str, Choice], list[Refusal]]:
     """Return name -> choice, and the services that have none."""
     chosen: dict[str, Choice] = {}
     refusals: list[Refusal] = []
     usable = [device for device in devices if device.problem is None]
     links = {(link.a, link.b): link for link in topology.links}
-    state = _State(usable, links, Room(settings))
+    state = _State(usable, links, Room(settings), effort)
     waiting = []
     for sized in sorted(services, key=start_key):
         if sized.service.gpus is None:
@@ -115,30 +177,43 @@ def _search(services: Sequence[Sized], state: _State, place: int = 0) -> list[Ch
     """Return the choices for ``services`` from ``place`` on, or None where not all of them have room."""
     if place == len(services):
         return []
-    key = (place, tuple(sorted(_signature(state, device, services[place:]) for device in state.devices)))
-    if key in state.dead or state.looked_at > SEARCH_LIMIT:
+    # Only a search that has failed somewhere can come to a state that it knows.
+    if state.effort.left <= 0 or (state.dead and _key(state, services, place) in state.dead):
         return None
     sized = services[place]
-    candidates = _candidates(sized, state)
+    candidates = _candidates(sized, state) if _is_enough(state, services[place:]) else []
     for cost, devices in candidates:
-        state.looked_at += 1
+        state.effort.left -= 1
         state.room.put(sized, devices)
         rest = _search(services, state, place + 1)
         state.room.take(sized, devices)
         if rest is not None:
             return [Choice(devices, _reason(sized, devices, cost, len(candidates), state)), *rest]
-    state.dead.add(key)
+    state.dead.add(_key(state, services, place))
     return None
 
 
-def _signature(state: _State, device: Device, rest: Sequence[Sized]) -> tuple[object, ...]:
-    """Return what decides whether the rest has room; the device itself only where links matter."""
-    which = device.id if any(sized.service.tensor_parallel_size > 1 for sized in rest) else ""
-    here = state.room.on.get(device.id, [])
-    outside = sum(sized.demand.outside_bytes for sized in here)
-    decides = any(sized.service.gpu_memory_utilization is None for sized in here)
-    held = (state.room.needed.get(device.id, 0), state.room.claimed.get(device.id, 0), len(here), decides)
-    return (which, device.total_bytes, device.used_by_others_bytes, outside, *held)
+def _is_enough(state: _State, rest: Sequence[Sized]) -> bool:
+    """Whether what all devices have left is enough, were it one piece: where it is not, no search helps."""
+    needed = sum([item.service.tensor_parallel_size * (item.need_bytes + item.outside_bytes) for item in rest])
+    left = 0
+    for device in state.devices:
+        account = state.room.at(device)
+        share = device.total_bytes * account.needed // UNITS
+        left += max(0, account.capacity - account.outside_bytes - share + len(rest))  # a share may round up by a byte
+    return needed <= left
+
+
+def _key(state: _State, services: Sequence[Sized], place: int) -> tuple[object, ...]:
+    """Return what decides whether the services from ``place`` on have room; a device itself where links matter."""
+    linked = any(sized.service.tensor_parallel_size > 1 for sized in services[place:])
+    return (place, *sorted(_signature(state.room.at(device), device, linked) for device in state.devices))
+
+
+def _signature(account: Account, device: Device, linked: bool) -> tuple[object, ...]:
+    held = (account.needed, account.claimed, len(account.services), account.unstated > 0)
+    which = device.id if linked else ""
+    return (which, device.total_bytes, device.used_by_others_bytes, account.outside_bytes, *held)
 
 
 def _greedy(services: Sequence[Sized], state: _State) -> list[Choice]:
@@ -154,12 +229,15 @@ def _greedy(services: Sequence[Sized], state: _State) -> list[Choice]:
 
 def _candidates(sized: Sized, state: _State, anywhere: bool = False) -> list[tuple[Cost, tuple[Device, ...]]]:
     """Return the sets of devices with room for a service, the lowest cost first."""
+    offers = {device.id: _offer(sized, device, state) for device in state.devices}
     found = []
-    for devices in _sets(state.devices, sized.service.tensor_parallel_size):
-        need, claim = sized.need_units(devices), claimed_units(sized, devices)
-        if anywhere or state.has_room(sized, devices, need, claim):
-            found.append((_cost(sized, devices, state), devices))
-    return sorted(found, key=lambda item: (item[0], [device.index for device in item[1]]))
+    for option in state.sets_of(sized.service.tensor_parallel_size):
+        offer = offers[option.devices[0].id]
+        if len(option.devices) > 1:
+            offer = _joint(sized, option, [offers[device.id] for device in option.devices], state)
+        if offer.holds or anywhere:
+            found.append((_cost(sized, option, offer, state), option.devices))
+    return sorted(found, key=itemgetter(0))  # equal ones stay in the order of their indices
 
 
 def _sets(devices: Sequence[Device], count: int) -> list[tuple[Device, ...]]:
@@ -172,26 +250,54 @@ def _sets(devices: Sequence[Device], count: int) -> list[tuple[Device, ...]]:
     return [tuple(devices[first : first + count]) for first in range(len(devices) - count + 1)]
 
 
-def _cost(sized: Sized, devices: tuple[Device, ...], state: _State) -> Cost:
-    """Return what placing a service there costs, the weightiest first.
+def _offer(sized: Sized, device: Device, state: _State) -> _Offer:
+    room, total = state.room, device.total_bytes
+    account = room.at(device)
+    highest = account.highest(sized)
+    free = min(room.budget, highest) - account.needed
+    need, want = units_for(sized.need_bytes, total), units_for(sized.want_bytes, total)
+    stated = sized.service.gpu_memory_utilization
+    claim = need if stated is None else to_units(stated)
+    return _Offer(
+        holds=room.admits(sized, account, highest, need, claim),
+        roomy=room.admits(sized, account, highest, want, max(want, claim)),
+        free=total * free,
+        left=total * (free - want),
+    )
 
-    Several devices: whether the longest context has room, neighbours, the worst and the sum of the links,
-    missing P2P, NUMA nodes, degraded devices, and then the most free memory. One device: whether the longest
-    context has room, ranks of bigger services there, degraded, and then the least memory left over.
-    """
-    want = sized.want_units(devices)
-    cramped = not state.has_room(sized, devices, want, max(want, claimed_units(sized, devices)))
-    degraded = sum(device.degraded for device in devices)
-    room = min(device.total_bytes * state.room.free(device, [sized]) for device in devices)
-    if len(devices) == 1:
-        sharded = sum(other.service.tensor_parallel_size > 1 for other in state.room.on.get(devices[0].id, ()))
-        return (cramped, sharded, degraded, -room if cramped else room)
-    links = [_link(a, b, state.links) for a, b in combinations(devices, 2)]
-    distances = [distance(link.level) for link in links]
-    neighbours = sum(len(state.room.on.get(device.id, ())) for device in devices)
-    without_p2p = sum(link.p2p_read not in (None, "ok") for link in links)
-    nodes = len({device.numa_node for device in devices})
-    return (cramped, neighbours, max(distances), sum(distances), without_p2p, nodes, degraded, -room)
+
+def _joint(sized: Sized, option: _Set, offers: Sequence[_Offer], state: _State) -> _Offer:
+    """Return what several devices have for a service: what the tightest of them has."""
+    holds, roomy = all(offer.holds for offer in offers), all(offer.roomy for offer in offers)
+    if not option.alike:  # then the share, a fraction, is that of the smallest
+        holds = holds and state.holds(sized, sized.need_units(option.devices), option.devices)
+        roomy = roomy and state.holds(sized, sized.want_units(option.devices), option.devices)
+    return _Offer(holds, roomy, min([offer.free for offer in offers]), min([offer.left for offer in offers]))
+
+
+def _set(devices: tuple[Device, ...], links: Mapping[tuple[int, int], Link]) -> _Set:
+    degraded = sum([device.degraded for device in devices])
+    path: tuple[int, ...] = ()
+    if len(devices) > 1:
+        between = [_link(a, b, links) for a, b in combinations(devices, 2)]
+        distances = [distance(link.level) for link in between]
+        fewest = min([link.nvlink_count for link in between])
+        without_p2p = len([link for link in between if link.p2p_read not in (None, "ok")])
+        nodes = len({device.numa_node for device in devices})
+        path = (max(distances), sum(distances), -fewest, without_p2p, nodes, degraded)
+    return _Set(devices, path, degraded, len({device.total_bytes for device in devices}) == 1)
+
+
+def _cost(sized: Sized, option: _Set, offer: _Offer, state: _State) -> Cost:
+    """Return what placing a service there costs, in the items of the table above."""
+    cramped = not offer.roomy
+    if len(option.devices) == 1:
+        others = state.room.at(option.devices[0]).services
+        sharded = len([other for other in others if other.service.tensor_parallel_size > 1])
+        return (cramped, sharded, option.degraded, -offer.free if cramped else offer.left)
+    mine = start_key(sized)
+    bigger = [other for device in option.devices for other in state.room.at(device).services if start_key(other) < mine]
+    return (cramped, len(bigger), *option.path, -offer.free)
 
 
 def _reason(sized: Sized, devices: tuple[Device, ...], cost: Cost, candidates: int, state: _State) -> str:
@@ -207,7 +313,7 @@ def _reason(sized: Sized, devices: tuple[Device, ...], cost: Cost, candidates: i
     if cost[0]:
         return f"{where}: of {candidates} with room the one with the most memory left."
     total = devices[0].total_bytes
-    units = state.room.free(devices[0], [sized]) - sized.want_units(devices)
+    units = state.room.free(devices[0], sized) - sized.want_units(devices)
     return f"{where}: of {candidates} with room the one with the least left over, {gib(total * units // UNITS)}."
 
 
@@ -220,7 +326,7 @@ def names(devices: Sequence[Device]) -> str:
 
 def _link(a: Device, b: Device, links: Mapping[tuple[int, int], Link]) -> Link:
     """Return the link between two devices; one of unknown level where the topology has none."""
-    ends = (min(a.index, b.index), max(a.index, b.index))
+    ends = (a.index, b.index) if a.index < b.index else (b.index, a.index)
     return links.get(ends) or Link(*ends)
 
 

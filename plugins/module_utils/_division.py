@@ -35,8 +35,9 @@ def divide(
     for sized in sorted(services, key=start_key):
         if sized.name in choices:
             _admit(sized, choices[sized.name].devices, result)
-    admitted = {sized.name: sized for here in result.room.on.values() for sized in here}
-    limits = {device.id: result.room.limit(device) for device in devices if device.id in result.room.on}
+    accounts = result.room.accounts
+    admitted = {sized.name: sized for account in accounts.values() for sized in account.services}
+    limits = {device.id: result.room.limit(device) for device in devices if result.room.at(device).services}
     result.units = _grow(admitted, choices, limits)
     for device in devices:
         if device.id in limits and limits[device.id] < result.room.budget:
@@ -53,7 +54,7 @@ def _admit(sized: Sized, devices: Sequence[Device], result: Division) -> None:
         result.refusals.append(_share_too_small(sized, devices, claim))
     elif not full:
         room.put(sized, devices)
-    elif not room.clamps and room.claimed.get(full[0].id, 0) + claim <= room.budget:
+    elif not room.clamps and room.at(full[0]).claimed + claim <= room.budget:
         result.refusals.append(_overcommit(sized, full[0], room))
     else:
         result.refusals.append(_no_room(sized, full[0], claim, room))
@@ -72,28 +73,29 @@ def _share_too_small(sized: Sized, devices: Sequence[Device], units: int) -> Ref
 
 def _overcommit(sized: Sized, device: Device, room: Room) -> Refusal:
     """Refuse a budget, or shares within it, with which the engine would not start."""
-    total, highest = device.total_bytes, room.highest(device, [sized])
+    total, highest = device.total_bytes, room.highest(device, sized)
     stated = sized.service.gpu_memory_utilization
     what, units = ("the budget", room.budget)
     if stated is not None:
-        what, units = "shares that sum to", room.claimed.get(device.id, 0) + to_units(stated)
+        what, units = "shares that sum to", room.at(device).claimed + to_units(stated)
     return Refusal(
         sized.name,
         f"{names([device])} does not start with {what} {units / UNITS:g}; the highest is {highest / UNITS:g}.",
         f"{units / UNITS:g} of {exact(total)} is {exact(units_bytes(units, total))}; "
-        f"{_left_text(device, [*room.on.get(device.id, ()), sized], room.settings)}.",
+        f"{_left_text(device, [*room.at(device).services, sized], room.settings)}.",
     )
 
 
 def _no_room(sized: Sized, device: Device, claim: int, room: Room) -> Refusal:
     """Refuse a service for which what the admitted ones leave of a device is too little."""
     total = device.total_bytes
-    here = room.on.get(device.id, [])
-    over_budget = room.claimed.get(device.id, 0) + claim > room.budget
-    limit = room.budget if over_budget else room.limit(device, [sized])
-    held = room.claimed if over_budget else room.needed
+    account = room.at(device)
+    here = account.services
+    over_budget = account.claimed + claim > room.budget
+    limit = room.budget if over_budget else room.limit(device, sized)
+    held = account.claimed if over_budget else account.needed
     wanted = claim if over_budget else sized.need_units([device])
-    missing = units_bytes(held.get(device.id, 0) + wanted, total) - units_bytes(limit, total)
+    missing = units_bytes(held + wanted, total) - units_bytes(limit, total)
     if over_budget:
         lines = [f"budget {limit / UNITS:g} of {exact(total)} is {exact(units_bytes(limit, total))}"]
     else:
@@ -117,7 +119,7 @@ def _claim_text(sized: Sized, device: Device, stated: bool) -> str:
 def _left_text(device: Device, here: Sequence[Sized], settings: Settings) -> str:
     """Return what is left of a device for shares, as arithmetic."""
     reserve, others = settings.reserve_bytes, device.used_by_others_bytes
-    outside = sum(sized.demand.outside_bytes for sized in here)
+    outside = sum(sized.outside_bytes for sized in here)
     terms = [f"{gib(outside)} outside the shares ({', '.join(sized.name for sized in here)})"]
     terms += [f"{gib(others)} used by others"] if others else []
     terms += [f"{gib(reserve)} reserve"] if reserve else []
@@ -137,13 +139,12 @@ def _grow(admitted: Mapping[str, Sized], choices: Mapping[str, Choice], limits: 
             fixed = sized.service.max_model_len is not None
             longest[name] = UNITS if fixed else sized.want_units(choices[name].devices)
             most[name] = UNITS
+    weights = {name: _weight(sized) for name, sized in admitted.items()}
+    ids = {name: tuple(device.id for device in choices[name].devices) for name in admitted}
     for wanted in (stated, longest, most):
-        claims = {}
-        for name, sized in admitted.items():
-            ids = tuple(device.id for device in choices[name].devices)
-            weight = _weight(sized) if name in wanted else Fraction(0)
-            claims[name] = Claim(units[name], wanted.get(name, units[name]), weight, ids)
-        units = fill(claims, limits)
+        if wanted:
+            claims = {name: Claim(units[name], wanted.get(name, units[name]), weights[name], ids[name]) for name in ids}
+            units = fill(claims, limits)
     return units
 
 
@@ -158,7 +159,7 @@ def _weight(sized: Sized) -> Fraction:
 def _warn_of_clamp(device: Device, result: Division) -> None:
     """Say in bytes that the budget was lowered, where that changed anything."""
     room, total = result.room, device.total_bytes
-    here = room.on[device.id]
+    here = room.at(device).services
     lowered = [
         f"{sized.name} from {share:g} to {result.units[sized.name] / UNITS:g}"
         for sized in here

@@ -16,7 +16,7 @@
 our services (``_others`` finds them); without it everything in use counts as others'.
 
 A device is divided like this. Its *limit* is the budget, lowered (on_overcommit=clamp) to the highest sum of
-shares with which every service on it starts, ``_sizing.highest_on``. Every service first has what it needs:
+shares with which every service on it starts, ``_room``. Every service first has what it needs:
 weights, overheads, and cache for its ``max_model_len``, or for a modest context where that is ``fit``. The
 rest is divided by ``memory_weight`` (default: bytes of weights on the device), in two rounds: in the first, a
 ``fit`` service stops at the share that holds its longest context, so that what it has no use for lengthens
@@ -28,25 +28,28 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import is_dataclass, replace
+from functools import lru_cache
 
 from ._calibration import Calibration
 from ._checkpoint import Checkpoint
-from ._choice import Choice, choose
+from ._choice import Choice, Effort, choose
 from ._devices import Device, find_devices
 from ._division import Division, divide
+from ._geometry import Geometry
 from ._layout import Service
 from ._memory import Measured
 from ._nearest import nearest_fit
 from ._plan import Plan, PlannedDevice, PlannedService, Refusal, Settings
 from ._rope import rope_arguments
-from ._shares import UNITS, units_bytes
-from ._sizing import Sized, exact, gib, highest_on, size_service, start_key
+from ._shares import UNITS, highest_units, units_bytes
+from ._sizing import Sized, exact, gib, size_service, start_key
 from ._topology import Topology
 from ._warnings import plan_warnings
 
-# Refusals of one plan that get a nearest fit: each costs some dozens of plans.
+# Refusals of one plan that get a nearest fit: each costs some dozens of plans, whose searches share one effort.
 NEAREST_FITS = 8
+NEAREST_EFFORT = 2_000
 
 
 def plan(
@@ -65,7 +68,7 @@ def plan(
     dozens of times; ``suggest=False`` spares it.
     """
     devices = find_devices(topology, settings.accelerator, used_by_others)
-    digest = inputs_digest(services, topology, models, settings)
+    digest = _digest(services, devices, models, settings)
 
     calibration = Calibration(records or {}, devices, topology, settings)
     sizes: dict[str, tuple[Service, Sized | Refusal]] = {}
@@ -83,14 +86,16 @@ def plan(
 
     def attempt(changed: Sequence[Service], changed_settings: Settings) -> Plan:
         outcomes = [size(service) for service in changed]
-        return replace(_attempt(outcomes, devices, topology, changed_settings), inputs_digest=digest)
+        return replace(_attempt(outcomes, devices, topology, changed_settings, effort), inputs_digest=digest)
 
+    effort = Effort()
     result = attempt(services, settings)
     keys = {service.name: calibration.key(service, models[service.name]) for service in services}
     keyed = tuple(replace(service, calibration_key=keys[service.name]) for service in result.services)
     result = replace(result, services=keyed)
     if result.fits or not suggest:
         return result
+    effort = Effort(NEAREST_EFFORT)
     suggested = tuple(
         replace(refusal, nearest_fit=nearest_fit(refusal, services, devices, settings, attempt))
         if place < NEAREST_FITS
@@ -111,35 +116,58 @@ def inputs_digest(
     Two plans with one digest differ by memory of others or by calibration only; a deployed one may stay.
     Secret values take part, hashed; they cannot be read back.
     """
-    devices = find_devices(topology, settings.accelerator)
+    return _digest(services, find_devices(topology, settings.accelerator), models, settings)
+
+
+def _digest(
+    services: Sequence[Service], devices: Sequence[Device], models: Mapping[str, Checkpoint], settings: Settings
+) -> str:
     stated = {
-        "services": [asdict(service) for service in services],
+        "services": services,
         "models": {
-            service.name: [asdict(models[service.name].geometry), models[service.name].fingerprint]
+            service.name: [_geometry_text(models[service.name].geometry), models[service.name].fingerprint]
             for service in services
             if service.name in models
         },
         "devices": [[device.id, device.index, device.total_bytes, device.problem] for device in devices],
-        "settings": asdict(settings),
+        "settings": settings,
     }
-    return hashlib.sha256(json.dumps(stated, sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(stated, sort_keys=True, default=_fields).encode()).hexdigest()
+
+
+@lru_cache(maxsize=256)  # many services, and many hosts of one process, have the same model
+def _geometry_text(geometry: Geometry) -> str:
+    return json.dumps(vars(geometry), sort_keys=True)
+
+
+def _fields(value: object) -> object:
+    """Return a dataclass as JSON takes it, without the deep copies of ``asdict``."""
+    return vars(value) if is_dataclass(value) else str(value)
 
 
 def _attempt(
-    outcomes: Sequence[Sized | Refusal], devices: Sequence[Device], topology: Topology, settings: Settings
+    outcomes: Sequence[Sized | Refusal],
+    devices: Sequence[Device],
+    topology: Topology,
+    settings: Settings,
+    effort: Effort,
 ) -> Plan:
     sized = [outcome for outcome in outcomes if isinstance(outcome, Sized)]
     refusals = [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
-    choices, without_devices = choose(sized, devices, topology, settings)
+    choices, without_devices = choose(sized, devices, topology, settings, effort)
     division = divide(sized, choices, devices, settings)
     refusals += without_devices + division.refusals
     planned = _planned_services(sized, choices, division, settings)
+    placed: dict[str, list[Sized]] = {device.id: [] for device in devices}
+    for item in sized:
+        for device in choices[item.name].devices if item.name in choices else ():
+            placed[device.id].append(item)
     return Plan(
         accelerator=settings.accelerator,
         engine_version=settings.engine_version,
         gpu_memory_budget=settings.gpu_memory_budget,
         services=planned,
-        devices=tuple(_planned_device(device, sized, choices, division) for device in devices),
+        devices=tuple(_planned_device(device, placed[device.id], division) for device in devices),
         warnings=tuple(division.warnings + plan_warnings(sized, choices, devices, topology)),
         refusals=tuple(refusals),
         inputs_digest="",
@@ -158,12 +186,14 @@ def _planned_services(
         devices = choices[item.name].devices
         after = tuple(sorted({last_on[device.id] for device in devices if device.id in last_on}))
         last_on.update((device.id, item.name) for device in devices)
-        planned = _planned_service(item, choices[item.name], division.units[item.name], settings)
-        result.append(replace(planned, start_order=len(result), start_after=after))
+        units = division.units[item.name]
+        result.append(_planned_service(item, choices[item.name], units, settings, order=len(result), after=after))
     return tuple(result)
 
 
-def _planned_service(sized: Sized, choice: Choice, units: int, settings: Settings) -> PlannedService:
+def _planned_service(
+    sized: Sized, choice: Choice, units: int, settings: Settings, *, order: int, after: tuple[str, ...]
+) -> PlannedService:
     service, demand = sized.service, sized.demand
     shares = {device.id: units_bytes(units, device.total_bytes) for device in choice.devices}
     cache = min(shares.values()) - demand.fixed_bytes
@@ -185,11 +215,11 @@ def _planned_service(sized: Sized, choice: Choice, units: int, settings: Setting
         kv_block_bytes=demand.kv.block_bytes,
         max_num_seqs=service.max_num_seqs,
         max_num_batched_tokens=service.max_num_batched_tokens,
-        start_order=0,
-        start_after=(),
+        start_order=order,
+        start_after=after,
         memory={**demand.outside, **demand.fixed, "kv_cache": cache},
         memory_source=dict(demand.sources),
-        required_free_bytes={device: size + demand.outside_bytes for device, size in shares.items()},
+        required_free_bytes={device: size + sized.outside_bytes for device, size in shares.items()},
         rope_arguments=rope_arguments(sized.checkpoint.geometry, service.rope, settings.engine_version),
         fingerprint=sized.checkpoint.fingerprint,
         reason=choice.reason,
@@ -208,16 +238,13 @@ def _length_reason(sized: Sized, length: int, cache: int) -> str:
     )
 
 
-def _planned_device(
-    device: Device, sized: Sequence[Sized], choices: Mapping[str, Choice], division: Division
-) -> PlannedDevice:
-    here = division.room.on.get(device.id, [])
-    placed = [item for item in sized if item.name in choices and device in choices[item.name].devices]
-    units = [division.units[item.name] for item in here]
-    committed = sum(
-        units_bytes(share, device.total_bytes) + item.demand.outside_bytes for share, item in zip(units, here)
-    )
+def _planned_device(device: Device, placed: Sequence[Sized], division: Division) -> PlannedDevice:
+    """Return the device as planned; ``placed`` are also those that were refused for lack of room."""
+    account = division.room.at(device)
+    units = [division.units[item.name] for item in account.services]
+    committed = sum(units_bytes(share, device.total_bytes) for share in units) + account.outside_bytes
     others, reserve = device.used_by_others_bytes, division.room.settings.reserve_bytes
+    capacity = account.capacity - sum(item.outside_bytes for item in placed)
     return PlannedDevice(
         id=device.id,
         index=device.index,
@@ -229,6 +256,6 @@ def _planned_device(
         slack_bytes=device.total_bytes - committed - reserve - others,
         budget=division.room.limit(device) / UNITS,
         committed_share=sum(units) / UNITS,
-        highest_share=highest_on(device, placed, reserve) / UNITS,
-        services=tuple(item.name for item in here),
+        highest_share=highest_units(capacity, device.total_bytes, len(placed)) / UNITS,
+        services=tuple(item.name for item in account.services),
     )

@@ -11,7 +11,7 @@ shares are fractions of a device's *total* memory with four decimals, as the eng
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any
 
 from ._errors import InferenceError
@@ -152,7 +152,7 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan in JSON types."""
-        return {"fits": self.fits, **_plain(asdict(self))}
+        return {"fits": self.fits, **_plain(self)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Plan:
@@ -174,7 +174,11 @@ def _planned_service(item: Mapping[str, Any]) -> PlannedService:
 
 
 def _plain(value: Any) -> Any:
-    """Return ``value`` with tuples as lists, as JSON would give it back."""
+    """Return ``value`` with dataclasses as dictionaries and tuples as lists, as JSON would give it back."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if is_dataclass(value):
+        return {key: _plain(item) for key, item in vars(value).items()}
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -14,72 +14,97 @@ All of it only gets easier with fewer services and with more memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ._devices import Device
 from ._plan import Settings
-from ._shares import to_units
-from ._sizing import Sized, highest_on
+from ._shares import highest_units, to_units
+from ._sizing import Sized
 
 
 @dataclass
+class Account:
+    """What the services on one device have together. Shares are in the units of ``_shares``."""
+
+    device: Device
+    capacity: int  # bytes for shares and what lies outside them
+    services: list[Sized] = field(default_factory=list)
+    needed: int = 0
+    claimed: int = 0  # stated, or needed where nothing is stated
+    outside_bytes: int = 0
+    unstated: int = 0  # services whose share the plan decides
+
+    def highest(self, more: Sized | None = None) -> int:
+        """Return the highest sum of shares that starts there, with one service ``more``."""
+        left, count = self.capacity - self.outside_bytes, len(self.services)
+        if more is not None:
+            left, count = left - more.outside_bytes, count + 1
+        return highest_units(left, self.device.total_bytes, count)
+
+
 class Room:
-    """Who is on which device. Units are those of ``_shares``, keys are device ids."""
+    """Who is on which device, by device id; kept as sums, so that one more service is weighed in no time."""
 
-    settings: Settings
-    on: dict[str, list[Sized]] = field(default_factory=dict)
-    needed: dict[str, int] = field(default_factory=dict)
-    claimed: dict[str, int] = field(default_factory=dict)  # stated, or needed where nothing is stated
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.accounts: dict[str, Account] = {}
+        self.budget = to_units(settings.gpu_memory_budget)
+        self.clamps = settings.on_overcommit == "clamp"
 
-    @property
-    def budget(self) -> int:
-        return to_units(self.settings.gpu_memory_budget)
-
-    @property
-    def clamps(self) -> bool:
-        return self.settings.on_overcommit == "clamp"
+    def at(self, device: Device) -> Account:
+        """Return the account of a device."""
+        account = self.accounts.get(device.id)
+        if account is None:
+            capacity = device.total_bytes - device.used_by_others_bytes - self.settings.reserve_bytes
+            account = self.accounts[device.id] = Account(device, capacity)
+        return account
 
     def put(self, sized: Sized, devices: Sequence[Device]) -> None:
         """Add a service to its devices, whether there is room or not."""
         self._count(sized, devices, 1)
         for device in devices:
-            self.on.setdefault(device.id, []).append(sized)
+            self.accounts[device.id].services.append(sized)
 
     def take(self, sized: Sized, devices: Sequence[Device]) -> None:
-        """Undo ``put``."""
+        """Undo the last ``put``."""
         self._count(sized, devices, -1)
         for device in devices:
-            self.on[device.id].remove(sized)
+            self.accounts[device.id].services.pop()
 
     def _count(self, sized: Sized, devices: Sequence[Device], sign: int) -> None:
         need, claim = sized.need_units(devices), claimed_units(sized, devices)
         for device in devices:
-            self.needed[device.id] = self.needed.get(device.id, 0) + sign * need
-            self.claimed[device.id] = self.claimed.get(device.id, 0) + sign * claim
+            account = self.at(device)
+            account.needed += sign * need
+            account.claimed += sign * claim
+            account.outside_bytes += sign * sized.outside_bytes
+            account.unstated += sign * (sized.service.gpu_memory_utilization is None)
 
-    def highest(self, device: Device, more: Iterable[Sized] = ()) -> int:
-        """Return the highest sum of shares that starts there, with ``more`` services."""
-        return highest_on(device, [*self.on.get(device.id, ()), *more], self.settings.reserve_bytes)
+    def highest(self, device: Device, more: Sized | None = None) -> int:
+        """Return the highest sum of shares that starts there, with one service ``more``."""
+        return self.at(device).highest(more)
 
-    def limit(self, device: Device, more: Iterable[Sized] = ()) -> int:
+    def limit(self, device: Device, more: Sized | None = None) -> int:
         """Return what the shares may sum to after a clamp."""
         return min(self.budget, self.highest(device, more)) if self.clamps else self.budget
 
-    def free(self, device: Device, more: Iterable[Sized] = ()) -> int:
+    def free(self, device: Device, more: Sized | None = None) -> int:
         """Return what is left for shares beyond what is needed; negative where nothing is."""
-        return min(self.budget, self.highest(device, more)) - self.needed.get(device.id, 0)
+        return min(self.budget, self.highest(device, more)) - self.at(device).needed
 
     def holds(self, sized: Sized, device: Device, need: int, claim: int) -> bool:
         """Whether there is room for a service that needs and claims so much there."""
-        claimed = self.claimed.get(device.id, 0) + claim
+        return self.admits(sized, self.at(device), self.highest(device, sized), need, claim)
+
+    def admits(self, sized: Sized, account: Account, highest: int, need: int, claim: int) -> bool:
+        """Do the same for a device whose ``highest`` with this service is known."""
+        claimed = account.claimed + claim
         if claim < need or claimed > self.budget:
             return False
-        highest = self.highest(device, [sized])
         if self.clamps:
-            return self.needed.get(device.id, 0) + need <= highest
-        everyone = [*self.on.get(device.id, ()), sized]
-        decides = any(item.service.gpu_memory_utilization is None for item in everyone)
+            return account.needed + need <= highest
+        decides = account.unstated or sized.service.gpu_memory_utilization is None
         return max(claimed, self.budget if decides else 0) <= highest
 
 

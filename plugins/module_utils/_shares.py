@@ -11,7 +11,7 @@ the same on every machine.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -39,11 +39,11 @@ def units_for(size: int, total: int) -> int:
 
 
 def highest_units(capacity: int, total: int, services: int) -> int:
-    """Return the highest sum of shares of so many services that takes at most ``capacity`` bytes.
+    """Return the highest sum of shares of so many services that takes at most ``capacity`` bytes of ``total``.
 
     The engine rounds every share up to a byte, hence a byte less per service.
     """
-    return max(0, min(UNITS, (capacity - services) * UNITS // total))
+    return max(0, min(UNITS, (capacity - services) * UNITS // total)) if total else 0
 
 
 @dataclass(frozen=True)
@@ -62,35 +62,64 @@ def fill(claims: Mapping[str, Claim], limits: Mapping[str, int]) -> dict[str, in
     This is weighted max-min fairness: a service on several devices stops where the tightest of them is full,
     and what it leaves on the others goes to its neighbours there. Results are rounded down.
     """
-    level = {name: Fraction(claim.units) for name, claim in claims.items()}
-    room = {device: Fraction(limit) for device, limit in limits.items()}
+    result = {name: claim.units for name, claim in claims.items()}
+    room = dict(limits)
     for claim in claims.values():
         for device in claim.devices:
             room[device] -= claim.units
-    growing = {name for name, claim in claims.items() if claim.weight > 0}
-    while True:
-        growing = {
-            name
-            for name in growing
-            if level[name] < claims[name].most and all(room[device] > 0 for device in claims[name].devices)
-        }
-        if not growing:
-            return {name: math.floor(value) for name, value in level.items()}
-        rates = _rates(claims, growing)
-        step = min(
-            *(room[device] / rate for device, rate in rates.items()),
-            *((claims[name].most - level[name]) / claims[name].weight for name in growing),
-        )
-        for name in growing:
-            level[name] += step * claims[name].weight
-        for device, rate in rates.items():
-            room[device] -= step * rate
+    growing = {
+        name: claim
+        for name, claim in claims.items()
+        if claim.weight > 0 and claim.units < claim.most and all(room[device] > 0 for device in claim.devices)
+    }
+    for together in _neighbourhoods(growing):
+        result.update(_grow({name: growing[name] for name in together}, room))
+    return result
 
 
-def _rates(claims: Mapping[str, Claim], growing: Iterable[str]) -> dict[str, Fraction]:
-    """Return by how much all growing claims together grow on each device."""
-    rates: dict[str, Fraction] = {}
-    for name in growing:
-        for device in claims[name].devices:
-            rates[device] = rates.get(device, Fraction(0)) + claims[name].weight
-    return rates
+def _neighbourhoods(claims: Mapping[str, Claim]) -> list[list[str]]:
+    """Return the names in groups that share no device: they grow without regard to each other."""
+    groups: list[tuple[set[str], list[str]]] = []  # devices, names
+    for name, claim in claims.items():
+        devices, names = set(claim.devices), [name]
+        apart = []
+        for group in groups:
+            if devices.isdisjoint(group[0]):
+                apart.append(group)
+            else:
+                devices |= group[0]
+                names += group[1]
+        groups = [*apart, (devices, names)]
+    return [names for _, names in groups]
+
+
+def _grow(claims: dict[str, Claim], room: Mapping[str, int]) -> dict[str, int]:
+    """Return the units of claims that all grow from time 0 on, by weight times time; ``room``: beyond them."""
+    if all(
+        sum(claim.most - claim.units for claim in claims.values() if device in claim.devices) <= room[device]
+        for device in {device for claim in claims.values() for device in claim.devices}
+    ):
+        return {name: claim.most for name, claim in claims.items()}
+    if len(claims) == 1:
+        ((name, claim),) = claims.items()
+        return {name: min(claim.most, claim.units + min(room[device] for device in claim.devices))}
+    scale = math.lcm(*(claim.weight.denominator for claim in claims.values()))
+    weights = {name: int(claim.weight * scale) for name, claim in claims.items()}
+    result = {}
+    left: dict[str, Fraction | int] = {device: room[device] for claim in claims.values() for device in claim.devices}
+    while claims:
+        rates: dict[str, int] = {}
+        for name, claim in claims.items():
+            for device in claim.devices:
+                rates[device] = rates.get(device, 0) + weights[name]
+        full = {device: Fraction(left[device], rate) for device, rate in rates.items()}
+        ends = {name: Fraction(claim.most - claim.units, weights[name]) for name, claim in claims.items()}
+        time = min(*full.values(), *ends.values())
+        for name in list(claims):
+            claim = claims[name]
+            if ends[name] == time or any(full[device] == time for device in claim.devices):
+                result[name] = math.floor(claim.units + weights[name] * time)
+                for device in claim.devices:
+                    left[device] -= weights[name] * time
+                del claims[name]
+    return result

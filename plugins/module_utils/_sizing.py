@@ -23,7 +23,7 @@ from ._layout import Service
 from ._memory import GIB, Demand, Measured, demand
 from ._plan import Refusal
 from ._rope import describe_reach, reachable_length, rope_problem
-from ._shares import highest_units, units_for
+from ._shares import units_for
 
 # What `max_model_len: fit` insists on before the rest of a device is divided: less serves nobody.
 FIT_LEAST_TOKENS = 4096
@@ -40,6 +40,7 @@ class Sized:
     most: int
     need_bytes: int  # of a share that holds ``least``
     want_bytes: int  # of one that holds ``most``
+    outside_bytes: int  # outside the share, on each device
 
     @property
     def name(self) -> str:
@@ -56,14 +57,7 @@ class Sized:
 
 def start_key(sized: Sized) -> tuple[int, str]:
     """Sort key of the start order: the bigger need first, then by name."""
-    return (-(sized.need_bytes + sized.demand.outside_bytes), sized.name)
-
-
-def highest_on(device: Device, sized: Iterable[Sized], reserve: int) -> int:
-    """Return the highest sum of shares, in units, with which all these services start on the device."""
-    outside = [item.demand.outside_bytes for item in sized]
-    capacity = device.total_bytes - device.used_by_others_bytes - reserve - sum(outside)
-    return highest_units(capacity, device.total_bytes, len(outside)) if device.total_bytes else 0
+    return (-(sized.need_bytes + sized.outside_bytes), sized.name)
 
 
 def size_service(
@@ -76,7 +70,16 @@ def size_service(
     reach = reachable_length(checkpoint.geometry, service.rope)
     least, most = service.max_model_len or min(FIT_LEAST_TOKENS, reach), service.max_model_len or reach
     needed = demand(service, checkpoint, accelerator, measured)
-    return Sized(service, checkpoint, needed, least, most, needed.share_bytes(least), needed.share_bytes(most))
+    return Sized(
+        service=service,
+        checkpoint=checkpoint,
+        demand=needed,
+        least=least,
+        most=most,
+        need_bytes=needed.share_bytes(least),
+        want_bytes=needed.share_bytes(most),
+        outside_bytes=needed.outside_bytes,
+    )
 
 
 def _ranks_refusal(service: Service, geometry: Geometry) -> Refusal | None:

@@ -99,7 +99,11 @@ def group_tensors(tensors: Iterable[Tensor], layers: int) -> tuple[TensorGroup, 
 
 def rank_weights(groups: Iterable[TensorGroup], geometry: Geometry, ranks: int, dtype_bytes: int | None = None) -> int:
     """Return the bytes of weights on each of ``ranks`` ranks; ``dtype_bytes``: of the engine's dtype."""
-    width = geometry.dtype_bytes if dtype_bytes is None else dtype_bytes
+    return _rank_weights(tuple(groups), geometry, ranks, geometry.dtype_bytes if dtype_bytes is None else dtype_bytes)
+
+
+@lru_cache(maxsize=1024)  # many services, and many hosts of one process, have the same model
+def _rank_weights(groups: tuple[TensorGroup, ...], geometry: Geometry, ranks: int, width: int) -> int:
     return sum(group.count * _rank_bytes(group, geometry, ranks, width) for group in groups)
 
 
@@ -165,6 +169,7 @@ def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
+@lru_cache(maxsize=256)
 def expected_tensors(geometry: Geometry) -> tuple[TensorGroup, ...]:
     """Return what a checkpoint of this geometry holds, or () where its architecture is unknown.
 

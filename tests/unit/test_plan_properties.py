@@ -11,7 +11,7 @@ from itertools import combinations, product
 from typing import Any
 
 from ansible_collections.llmops.inference.plugins.module_utils._checkpoint import Checkpoint
-from ansible_collections.llmops.inference.plugins.module_utils._choice import choose
+from ansible_collections.llmops.inference.plugins.module_utils._choice import Effort, choose
 from ansible_collections.llmops.inference.plugins.module_utils._devices import find_devices
 from ansible_collections.llmops.inference.plugins.module_utils._memory import demand
 from ansible_collections.llmops.inference.plugins.module_utils._plan import Plan, Settings
@@ -218,6 +218,6 @@ def test_twelve_services_on_eight_gpus_are_placed_at_once() -> None:
     chosen = Settings()
     sized = [size_service(item, known, "cuda") for item, known in zip(services, models(services).values())]
     placed = [item for item in sized if isinstance(item, Sized)]
-    choices, refusals = choose(placed, find_devices(topology, "cuda"), topology, chosen)
+    choices, refusals = choose(placed, find_devices(topology, "cuda"), topology, chosen, Effort())
     assert len(choices) == 12
     assert refusals == []
