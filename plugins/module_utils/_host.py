@@ -21,12 +21,13 @@ from ._engine import check_engine_args
 from ._errors import InferenceError, NotInstalledError
 from ._generation import File, GenerationStore
 from ._guard_bundle import sources
-from ._health import Endpoint, Generation, generate
+from ._health import generate
 from ._layout import Service, parse_layout
 from ._nvml import import_from, read_topology
 from ._placement import inputs_digest, plan
-from ._plan import Plan
+from ._plan import Plan, PlannedService
 from ._ports import listen_problem
+from ._rows import service_row
 from ._runtime import read_engine
 from ._survey import read_models, read_used_by_others
 from ._systemd import RunCommand, Systemd
@@ -138,18 +139,29 @@ class Host:
         files = self.store.read(self.store.current())
         made = files.get(_render.PLAN_FILE)
         observed = self.deployment().observe(files, ask=False)
-        services = [self._describe_one(name, found, files, measure) for name, found in observed.items()]
         in_force = self._read_plan(files)
+        planned = {item.name: item for item in in_force.services} if in_force else {}
+        # In start order, and behind them whatever the plan does not know.
+        names = [*planned, *(name for name in observed if name not in planned)]
+        services = [self._describe_one(name, observed[name], planned.get(name), files, measure) for name in names]
         return {
             "generation": self.store.current(),
             "generations": self.store.numbers(),
             "plan": json.loads(made.text) if made else None,
-            "services": [{**service, **self._memory(service, in_force, files)} for service in services],
+            "services": [
+                {**service, **self._memory(service, planned.get(service["name"]), in_force, files)}
+                for service in services
+            ],
         }
 
-    def _memory(self, service: Mapping[str, Any], made: Plan | None, files: Mapping[str, File]) -> dict[str, Any]:
+    def _memory(
+        self,
+        service: Mapping[str, Any],
+        planned: PlannedService | None,
+        made: Plan | None,
+        files: Mapping[str, File],
+    ) -> dict[str, Any]:
         """What the plan expected a service to use, and what it uses since it started."""
-        planned = {item.name: item for item in made.services}.get(service["name"]) if made else None
         if made is None or planned is None:
             return {"predicted": None, "actual": None}
         if service["active"] != "active" or not service["as_configured"]:
@@ -158,7 +170,9 @@ class Host:
         recorded = self._calibration().starts(planned.calibration_key) if planned.calibration_key else []
         return {"predicted": predicted(planned), "actual": actual(start, recorded[-1] if recorded else None)}
 
-    def _describe_one(self, name: str, found: Observed, files: Mapping[str, File], measure: bool) -> dict[str, Any]:
+    def _describe_one(
+        self, name: str, found: Observed, planned: PlannedService | None, files: Mapping[str, File], measure: bool
+    ) -> dict[str, Any]:
         ticket = tickets(files).get(name)
         address = endpoints(files).get(name)
         brought, problem = None, found.problem
@@ -168,16 +182,14 @@ class Host:
             except InferenceError as error:
                 problem = str(error)
         return {
-            "name": name,
-            "address": address.address if address else None,
+            **service_row(name, planned, address, brought),
+            "state": "serving" if brought else found.state.active,
             "active": found.state.active,
             "restarts": found.state.restarts,
             "main_pid": found.state.main_pid,
             "as_configured": ticket is not None and found.digest == ticket.digest,
             "healthy": brought is not None if measure else None,
             "problem": problem,
-            "first_token_seconds": brought.first_token_seconds if brought else None,
-            "tokens_per_second": brought.tokens_per_second if brought else None,
         }
 
     def diff(self, changes: Changes, wanted: Wanted) -> list[dict[str, str]]:
@@ -202,37 +214,6 @@ def refusal_text(refused: Plan) -> str:
         way_out = f" Nearest fit: {refusal.nearest_fit['text']}" if refusal.nearest_fit else ""
         texts.append(f"{refusal.service}: {refusal.reason} {refusal.arithmetic}{way_out}")
     return "The layout does not fit this host, and nothing was changed. " + " ".join(texts)
-
-
-def service_rows(
-    made: Plan, changes: Changes, measured: Mapping[str, Generation], endpoints: Mapping[str, Endpoint]
-) -> list[dict[str, Any]]:
-    """What a user wants to see of every service, in start order."""
-    rows = []
-    for planned in made.services:
-        brought = measured.get(planned.name)
-        rows.append(
-            {
-                "name": planned.name,
-                "address": endpoints[planned.name].address,
-                "model": planned.served_model_name,
-                "devices": list(planned.devices),
-                "device_indices": list(planned.device_indices),
-                "gpu_memory_utilization": planned.gpu_memory_utilization,
-                "max_model_len": planned.max_model_len,
-                "state": "serving" if brought else "planned",
-                "action": _action(planned.name, changes),
-                "first_token_seconds": brought.first_token_seconds if brought else None,
-                "tokens_per_second": brought.tokens_per_second if brought else None,
-            }
-        )
-    return rows
-
-
-def _action(name: str, changes: Changes) -> str:
-    if name in changes.start:
-        return "started"
-    return f"restarted: {changes.restart[name]}" if name in changes.restart else "kept"
 
 
 def _shown(file: File | None) -> str:

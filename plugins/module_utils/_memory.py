@@ -122,8 +122,8 @@ class Measured:
 
 
 # By how much a start may take more than the ones that were measured, in bytes: such a start must still pass its gates.
-# On cpu the share is charged with pages of files, too, and the kernel may have dropped some when it was measured: starts
-# of one engine differed by 54 MiB under pressure, and by 0.2 MiB without.
+# On cpu the share is charged with pages of files, too, and the kernel may have dropped some when it was measured:
+# starts of one engine differed by 54 MiB under pressure, and by 0.2 MiB without.
 MARGIN_INSIDE = {"cuda": 32 * MIB, "cpu": 96 * MIB}
 MARGIN_OUTSIDE = 64 * MIB
 

@@ -225,8 +225,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS, PLAN_OPTIONS
 from ansible_collections.llmops.inference.plugins.module_utils._deployment import Changes, endpoints
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError, NotInstalledError
-from ansible_collections.llmops.inference.plugins.module_utils._host import Host, Wanted, service_rows
+from ansible_collections.llmops.inference.plugins.module_utils._host import Host, Wanted
 from ansible_collections.llmops.inference.plugins.module_utils._job import Report, detach, locked
+from ansible_collections.llmops.inference.plugins.module_utils._rows import deployed_rows
 
 OPTIONS = {
     **PLAN_OPTIONS,
@@ -275,14 +276,14 @@ class Deploy:
         if changes.any:
             generation = deployment.apply(changes, wanted.files, self.module.params["keep_generations"])
         measured = deployment.measure(wanted.files)
-        rows = service_rows(wanted.plan, changes, measured, endpoints(wanted.files))
+        rows = deployed_rows(wanted.plan, changes, measured, endpoints(wanted.files))
         return {"services": rows, "generation": generation}
 
     def _result(self, wanted: Wanted, changes: Changes) -> dict[str, Any]:
         return {
             "changed": changes.any,
             "plan": wanted.plan.to_dict(),
-            "services": service_rows(wanted.plan, changes, {}, endpoints(wanted.files)),
+            "services": deployed_rows(wanted.plan, changes, {}, endpoints(wanted.files)),
             "removed": list(changes.remove),
             "changed_files": list(changes.files),
             "generation": self.host.store.current(),

@@ -78,7 +78,7 @@ plan:
   returned: success
   type: dict
 services:
-  description: Every service of the generation in force, and any other that systemd still knows.
+  description: Every service of the generation in force, in start order, and any other that systemd still knows.
   returned: success
   type: list
   elements: dict
@@ -93,6 +93,38 @@ services:
       returned: success
       type: str
       sample: http://127.0.0.1:8002/v1
+    model:
+      description: The name under which clients ask for the model.
+      returned: success
+      type: str
+      sample: mini
+    devices:
+      description: Its devices, by UUID or C(numa:K).
+      returned: success
+      type: list
+      elements: str
+      sample: [GPU-a1f3c0de-0000-4000-8000-000000000002]
+    device_indices:
+      description: Their indices.
+      returned: success
+      type: list
+      elements: int
+      sample: [2]
+    gpu_memory_utilization:
+      description: Its share of the total memory of each device.
+      returned: success
+      type: float
+      sample: 0.7012
+    max_model_len:
+      description: Longest context in tokens.
+      returned: success
+      type: int
+      sample: 131072
+    state:
+      description: V(serving) where it generated the tokens that it was asked for, else the state of its unit.
+      returned: success
+      type: str
+      sample: serving
     active:
       description: The state of its unit.
       returned: success

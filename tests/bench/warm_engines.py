@@ -19,13 +19,12 @@ from pathlib import Path
 # Every process of an engine is forked from one that has its libraries loaded.
 os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "fork")
 
-import vllm.v1.worker.cpu_worker  # noqa: E402  (wants to be the first of the engine's modules)
-import transformers.models.qwen3  # noqa: E402
-import vllm.entrypoints.cli.main  # noqa: E402
-import vllm.entrypoints.cli.serve  # noqa: E402
-import vllm.model_executor.models.qwen3  # noqa: E402
-import vllm.v1.engine.async_llm  # noqa: E402
-import vllm.v1.engine.core  # noqa: E402
+import vllm.entrypoints.cli.main
+import vllm.entrypoints.cli.serve
+import vllm.model_executor.models.qwen3
+import vllm.v1.engine.async_llm
+import vllm.v1.engine.core
+import vllm.v1.worker.cpu_worker
 
 
 def start(arguments: list[str], log: str) -> int:
