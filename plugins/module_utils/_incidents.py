@@ -40,7 +40,7 @@ _SIGNATURES: Sequence[_Signature] = (
     _signature("not_admitted", r"was not admitted within", "free the device, or lower gpu_memory_budget"),
     _signature(
         "memory_share_too_large",
-        r"Free memory on device|Available memory on node .* on startup",
+        r"Free memory on device .* is less than|Available memory on node .* on startup",
         "another process holds memory of the device: stop it, or lower gpu_memory_budget",
     ),
     _signature(
