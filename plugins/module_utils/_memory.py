@@ -121,9 +121,9 @@ class Measured:
     outside: int | None = None
 
 
-# By how much a start may take more than the ones that were measured, in bytes: such a start must still pass its gates.
-# On cpu the share is charged with pages of files, too, and the kernel may have dropped some when it was measured:
-# starts of one engine differed by 54 MiB under pressure, and by 0.2 MiB without.
+# By how much a start may take more than those that were measured, in bytes: it must still pass its gates. On cpu the
+# share is charged with pages of files, too, of which the kernel drops some when memory is short: two workers of the
+# same engine, one of them started with less memory free, had 54 MB of them between them.
 MARGIN_INSIDE = {"cuda": 32 * MIB, "cpu": 96 * MIB}
 MARGIN_OUTSIDE = 64 * MIB
 

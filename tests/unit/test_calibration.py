@@ -117,7 +117,7 @@ def test_the_worst_of_several_starts_is_what_the_plan_takes() -> None:
 # What a plan makes of it
 
 NODE = node(24, 20)
-CPU = {"accelerator": "cpu", "on": NODE}
+CPU: dict[str, Any] = {"accelerator": "cpu", "on": NODE}
 
 
 def test_the_cache_is_the_share_less_what_was_measured() -> None:

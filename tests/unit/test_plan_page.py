@@ -145,7 +145,8 @@ def test_what_is_no_plan_is_refused() -> None:
 
 
 def test_geometries_go_to_the_services_of_that_name_or_model() -> None:
-    layout = [{"name": "a", "model": "m"}, {"name": "b", "model": "m", "geometry": {"rope_theta": 7}}, {"name": "c"}]
+    layout: list[dict[str, Any]] = [{"name": "a", "model": "m"}, {"name": "c"}]
+    layout.insert(1, {"name": "b", "model": "m", "geometry": {"rope_theta": 7}})
     found = with_geometry(layout, {"m": {"hidden_size": 1, "rope_theta": 1}})
     assert [item.get("geometry") for item in found] == [
         {"hidden_size": 1, "rope_theta": 1},
