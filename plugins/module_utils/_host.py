@@ -90,7 +90,7 @@ class Host:
         text = self.store.read(self.store.current()).get(_render.PLAN_FILE)
         try:
             found = Plan.from_dict(json.loads(text.text)) if text else None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, InferenceError):
             return None  # written by another version of this collection, or edited: plan anew
         return found if found is not None and found.inputs_digest == digest else None
 
