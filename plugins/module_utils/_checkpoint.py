@@ -13,6 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +22,12 @@ from typing import Any
 
 from ._errors import InferenceError
 from ._geometry import FAMILIES, Geometry
-from ._values import shown
+from ._values import printable, shown
 from ._weights import ELEMENT_BYTES, Tensor, TensorGroup, expected_tensors, group_tensors, rank_weights
 
 MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
 MAX_DIMENSIONS = 8
+MAX_NAME_BYTES = 255
 MAX_JSON_BYTES = 64 << 20  # config.json and the index of the largest checkpoints are a few MiB
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
@@ -98,7 +101,7 @@ def checkpoint_from_geometry(geometry: Mapping[str, Any], where: str = "geometry
 def read_header(file: Path) -> tuple[bytes, int]:
     """Return the JSON text of a safetensors file's header, and the file's size in bytes."""
     try:
-        size = file.stat().st_size
+        size = _regular_size(file)
         with file.open("rb") as stream:
             prefix = stream.read(8)
             length = int.from_bytes(prefix, "little")
@@ -189,21 +192,34 @@ def _read_index(directory: Path) -> dict[str, set[str]]:
         raise InferenceError(f"{path} has no weight_map.", file=str(path))
     index: dict[str, set[str]] = {}
     for tensor, name in weight_map.items():
-        if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\0" in name:
+        if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or not _is_file_name(name):
             raise InferenceError(f"{path} names {shown(name)}, which is no name of a file beside it.")
         index.setdefault(name, set()).add(tensor)
     return index
 
 
+def _file_names(directory: Path) -> set[str]:
+    """Return the files of a directory, links to files among them; one listing, however many an index names."""
+    try:
+        with os.scandir(directory) as entries:
+            return {entry.name for entry in entries if entry.is_file()}
+    except OSError as error:
+        raise InferenceError(f"{directory} cannot be listed: {error.strerror}.", file=str(directory)) from error
+
+
+def _is_file_name(name: str) -> bool:
+    return printable(name) and len(name.encode("utf-8", "replace")) <= MAX_NAME_BYTES
+
+
 def _weight_files(directory: Path, index: Mapping[str, set[str]]) -> list[Path]:
     if index:
-        absent = sorted(name for name in index if not (directory / name).is_file())
+        absent = sorted(set(index) - _file_names(directory))
         if absent:
             raise InferenceError(
                 f"{directory / INDEX} names {len(index)} files and {len(absent)} of them are absent: "
                 f"{', '.join(absent[:5])}{' ...' if len(absent) > 5 else ''}. Fetch the model again.",
                 file=str(directory / INDEX),
-                absent=absent,
+                absent=absent[:100],
             )
         return [directory / name for name in sorted(index)]
     files = sorted(directory.glob("*.safetensors"))
@@ -222,15 +238,23 @@ def _refuse_incomplete(file: Path, found: list[Tensor], index: Mapping[str, set[
     missing = sorted(index.get(file.name, set()) - {name for name, _, _ in found})
     if missing:
         raise InferenceError(
-            f"{file} lacks {len(missing)} tensors that the index places in it, first {missing[0]}. "
+            f"{file} lacks {len(missing)} tensors that the index places in it, first {shown(missing[0])}. "
             "Fetch the model again.",
             file=str(file),
         )
 
 
+def _regular_size(path: Path) -> int:
+    """Return the size of a file in bytes; refuse what is none and would be read for ever, such as a pipe."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise InferenceError(f"{path} is no regular file. Fetch the model again.", file=str(path))
+    return status.st_size
+
+
 def _read_small(path: Path, purpose: str) -> bytes:
     try:
-        size = path.stat().st_size
+        size = _regular_size(path)
         if size > MAX_JSON_BYTES:
             raise InferenceError(f"{path} has {size} bytes; {MAX_JSON_BYTES} at most are read.", file=str(path))
         return path.read_bytes()

@@ -47,6 +47,7 @@ def find_devices(
                 f"NUMA node {node.index}",
                 node.memory_total_bytes,
                 seen[node.index],
+                problem=None if node.memory_total_bytes else f"NUMA node {node.index} has no memory of its own",
             )
             for node in topology.numa_nodes
         ]

@@ -160,7 +160,7 @@ class _Reader:
         needed = self.family is not None
         if not needed and "kv_bytes_per_token" not in self.values:
             raise InferenceError(
-                f"{self.where}: architecture {self.architecture!r} is not one whose memory is known "
+                f"{self.where}: architecture {shown(self.architecture)} is not one whose memory is known "
                 f"({', '.join(sorted(FAMILIES))}). To plan it all the same, state kv_bytes_per_token, all "
                 "layers together, in the service's geometry: it is 'Available KV cache memory' divided by "
                 "'KV cache size' in the engine's log."
@@ -283,7 +283,8 @@ class _Reader:
         if not isinstance(settings, Mapping):
             raise InferenceError(f"{self.where}: rope_parameters must be a dictionary, not {shown(settings)}.")
         # Settings per kind of layer: the full attention layers decide the length.
-        settings = settings.get("full_attention") or settings
+        full = settings.get("full_attention")
+        settings = full if isinstance(full, Mapping) else settings
         rope_type = settings.get("rope_type", settings.get("type", "default"))
         theta = self.values.get("rope_theta", settings.get("rope_theta"))
         factor = as_number(settings.get("factor", 1.0))
@@ -304,8 +305,10 @@ class _Reader:
             raise InferenceError(f"{self.where}: quantization_config must be a dictionary, not {shown(settings)}.")
         method = str(settings.get("quant_method", "unknown")).lower()
         bits = as_integer(settings.get("bits", settings.get("w_bit"))) or (8 if "fp8" in method else 16)
+        if not 1 <= bits <= 64:
+            raise InferenceError(f"{self.where}: quantization_config.bits must be from 1 to 64, not {shown(bits)}.")
         block = settings.get("weight_block_size")
         group = as_integer(settings.get("group_size", settings.get("q_group_size")))
         if isinstance(block, (list, tuple)) and block:
-            group = (as_integer(block[0]) or 1) * (as_integer(block[-1]) or 1)
+            group = max(1, as_integer(block[0]) or 1) * max(1, as_integer(block[-1]) or 1)
         return method, bits, group or 0

@@ -110,7 +110,7 @@ class Host:
         text = files.get(_render.PLAN_FILE)
         try:
             return Plan.from_dict(json.loads(text.text)) if text else None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, InferenceError):
             return None  # written by another version of this collection, or edited
 
     def _check_access(self, services: list[Service]) -> None:

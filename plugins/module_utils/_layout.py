@@ -31,6 +31,7 @@ FLAG = re.compile(r"[a-z][a-z0-9-]*")
 KV_CACHE_DTYPES = ("auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2")
 ROPE_TYPES = ("yarn",)
 TENSOR_PARALLEL_SIZES = range(1, 65)
+BLOCK_SIZES = range(1, 65537)
 LOWEST_PORT = 1024  # below, a service would need a capability that its hardened unit does not have
 
 # Pinned, because the engine's own defaults follow the size of the card and move the memory it needs.
@@ -144,12 +145,12 @@ def _parse_service(item: Any, place: int, accelerator: str, problems: Problems) 
     problems.where = f"service {shown(item.get('name', place + 1))}"
     unknown = sorted(str(key) for key in item if key not in KEYS)
     if unknown:
-        problems.add(f"unknown key {', '.join(unknown)}; known are {', '.join(sorted(KEYS))}.")
+        problems.add(f"unknown key {_few(unknown)}; known are {', '.join(sorted(KEYS))}.")
     fields = Fields(item, problems)
     name = fields.text("name")
     if not NAME.fullmatch(name):
         problems.add(
-            f"name {name!r} is no valid systemd instance here: use up to 64 of a-z, 0-9, '_', '.' and '-', "
+            f"name {shown(name)} is no valid systemd instance here: use up to 64 of a-z, 0-9, '_', '.' and '-', "
             "beginning with a letter or digit."
         )
     model = fields.text("model")
@@ -164,7 +165,7 @@ def _parse_service(item: Any, place: int, accelerator: str, problems: Problems) 
         )
     host = fields.text("host", "127.0.0.1")
     if not _is_host(host):
-        problems.add(f"host {host!r} is neither an IP address nor a host name.")
+        problems.add(f"host {shown(host)} is neither an IP address nor a host name.")
     max_num_seqs = fields.integer("max_num_seqs", DEFAULT_MAX_NUM_SEQS[accelerator], 1, 1 << 16)
     batched = max(DEFAULT_MAX_NUM_BATCHED_TOKENS[accelerator], max_num_seqs)
     max_num_batched_tokens = fields.integer("max_num_batched_tokens", batched, 1, 1 << 24)
@@ -175,12 +176,12 @@ def _parse_service(item: Any, place: int, accelerator: str, problems: Problems) 
         )
     kv_cache_dtype = fields.text("kv_cache_dtype", "auto")
     if kv_cache_dtype not in KV_CACHE_DTYPES:
-        problems.add(f"kv_cache_dtype {kv_cache_dtype!r} is none of {', '.join(KV_CACHE_DTYPES)}.")
+        problems.add(f"kv_cache_dtype {shown(kv_cache_dtype)} is none of {', '.join(KV_CACHE_DTYPES)}.")
     environment = _parse_environment(fields, "environment", problems)
     secret_environment = _parse_environment(fields, "secret_environment", problems)
     both = sorted(set(environment) & set(secret_environment))
     if both:
-        problems.add(f"{', '.join(both)} is in environment and in secret_environment; keep one.")
+        problems.add(f"{_few(both)} is in environment and in secret_environment; keep one.")
     geometry = fields.mapping("geometry")
     return Service(
         name=name,
@@ -225,7 +226,7 @@ def _parse_gpus(value: Any, accelerator: str, problems: Problems) -> tuple[tuple
     named = tuple(_device_name(item, problems) for item in value)
     twice = sorted({text for text in named if named.count(text) > 1})
     if twice:
-        problems.add(f"gpus names {', '.join(twice)} twice; a tensor-parallel rank needs its own device.")
+        problems.add(f"gpus names {_few(twice)} twice; a tensor-parallel rank needs its own device.")
     if accelerator == "cpu" and not all(NUMA.fullmatch(text) for text in named):
         return None, None  # GPUs named where there are none to use: one layout serves both accelerators
     return named, len(named)
@@ -294,13 +295,15 @@ def _parse_engine_args(fields: Fields, problems: Problems) -> Mapping[str, Any]:
     for given, value in fields.mapping("engine_args").items():
         flag = given.lstrip("-").replace("_", "-")
         if not FLAG.fullmatch(flag):
-            problems.add(f"engine_args: {given!r} is no flag of the engine.")
+            problems.add(f"engine_args: {shown(given)} is no flag of the engine.")
         elif flag in OWNED_FLAGS:
             problems.add(f"engine_args: {given} is decided by the plan: {OWNED_FLAGS[flag]}.")
         elif flag in flags:
-            problems.add(f"engine_args: {flag} is there twice, in two spellings.")
+            problems.add(f"engine_args: {shown(flag)} is there twice, in two spellings.")
         elif not is_json(value):
-            problems.add(f"engine_args: the value of {given} is no plain data: {shown(value)}.")
+            problems.add(f"engine_args: the value of {shown(given)} is no plain data: {shown(value)}.")
+        elif flag == "block-size" and value is not None and as_integer(value) not in BLOCK_SIZES:
+            problems.add(f"engine_args: block-size must be a whole number of tokens up to 65536, not {shown(value)}.")
         flags[flag] = value
     return flags
 
@@ -309,13 +312,13 @@ def _parse_environment(fields: Fields, key: str, problems: Problems) -> Mapping[
     result = {}
     for name, value in fields.mapping(key).items():
         if not VARIABLE.fullmatch(name):
-            problems.add(f"{key}: {name!r} is no name of an environment variable.")
+            problems.add(f"{key}: {shown(name)} is no name of an environment variable.")
         elif name in OWNED_VARIABLES:
             problems.add(f"{key}: {name} must not be set: {OWNED_VARIABLES[name]}.")
         elif isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            problems.add(f"{key}: the value of {name} must be text or a number.")
+            problems.add(f"{key}: the value of {shown(name)} must be text or a number.")
         elif not printable(str(value)):
-            problems.add(f"{key}: the value of {name} must be one line of text without control characters.")
+            problems.add(f"{key}: the value of {shown(name)} must be one line of text without control characters.")
         result[name] = str(value)
     return result
 
@@ -332,6 +335,11 @@ def _check_together(services: Iterable[Service], problems: Problems) -> None:
         if service.port and service.port in ports:
             problems.add(f"port {service.port} is also that of service {ports[service.port]!r}; give each its own.")
         ports[service.port] = service.name
+
+
+def _few(names: list[str]) -> str:
+    """Return some names as a sentence lists them."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _is_host(text: str) -> bool:

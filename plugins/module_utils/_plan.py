@@ -10,11 +10,13 @@ shares are fractions of a device's *total* memory with four decimals, as the eng
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, is_dataclass
-from typing import Any
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from typing import Any, Callable
 
 from ._errors import InferenceError
+from ._values import shown
 
 SCHEMA = 1
 
@@ -52,14 +54,15 @@ class Settings:
             ("calibration", self.calibration, CALIBRATION),
         ):
             if value not in known:
-                raise InferenceError(f"{key} must be one of {', '.join(known)}, not {value!r}.")
-        if not 0 < self.gpu_memory_budget <= 1:
+                raise InferenceError(f"{key} must be one of {', '.join(known)}, not {shown(value)}.")
+        budget, reserve = self.gpu_memory_budget, self.reserve_bytes
+        if type(budget) not in (int, float) or not 0 < budget <= 1:
             raise InferenceError(
-                f"gpu_memory_budget must be above 0 and at most 1, not {self.gpu_memory_budget}; it is the "
+                f"gpu_memory_budget must be above 0 and at most 1, not {shown(budget)}; it is the "
                 "fraction of a device's memory that the services on it may have together."
             )
-        if self.reserve_bytes < 0:
-            raise InferenceError(f"reserve_bytes must not be negative, and it is {self.reserve_bytes}.")
+        if type(reserve) is not int or reserve < 0:
+            raise InferenceError(f"reserve_bytes must be a whole number of bytes from 0, not {shown(reserve)}.")
 
 
 @dataclass(frozen=True)
@@ -156,21 +159,50 @@ class Plan:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Plan:
-        """Return the plan that ``to_dict`` gave; KeyError or TypeError for anything else."""
-        values = {key: value for key, value in data.items() if key != "fits"}
-        values["services"] = tuple(_planned_service(item) for item in data["services"])
-        values["devices"] = tuple(
-            PlannedDevice(**{**item, "services": tuple(item["services"])}) for item in data["devices"]
-        )
-        values["refusals"] = tuple(Refusal(**item) for item in data["refusals"])
-        values["warnings"] = tuple(data["warnings"])
-        return cls(**values)
+        """Return the plan that ``to_dict`` gave; InferenceError for anything else."""
+        values = dict(data) if isinstance(data, Mapping) else {}
+        values.pop("fits", None)
+        for key, record in (("services", PlannedService), ("devices", PlannedDevice), ("refusals", Refusal)):
+            items = values.get(key)
+            if isinstance(items, (list, tuple)):
+                values[key] = tuple(record(**_checked(record, item, f"plan.{key}")) for item in items)
+        return cls(**_checked(cls, values, "plan"))
 
 
-def _planned_service(item: Mapping[str, Any]) -> PlannedService:
-    sequences = {key: tuple(item[key]) for key in ("devices", "device_indices", "start_after")}
-    values: dict[str, Any] = {**item, **sequences}
-    return PlannedService(**values)
+# What JSON may give for a field, by its annotation; tuples come as lists.
+KINDS: Mapping[str, Callable[[Any], bool]] = {
+    "str": lambda value: isinstance(value, str),
+    "str | None": lambda value: value is None or isinstance(value, str),
+    "int": lambda value: type(value) is int,
+    "float": lambda value: type(value) in (int, float) and math.isfinite(value),
+    "tuple[str, ...]": lambda value: isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value),
+    "tuple[int, ...]": lambda value: isinstance(value, (list, tuple)) and all(type(item) is int for item in value),
+    "tuple[PlannedService, ...]": lambda value: isinstance(value, tuple),
+    "tuple[PlannedDevice, ...]": lambda value: isinstance(value, tuple),
+    "tuple[Refusal, ...]": lambda value: isinstance(value, tuple),
+    "Mapping[str, str]": lambda value: isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values()),
+    "Mapping[str, int]": lambda value: isinstance(value, Mapping) and all(type(v) is int for v in value.values()),
+    "Mapping[str, Any]": lambda value: isinstance(value, Mapping),
+    "Mapping[str, Any] | None": lambda value: value is None or isinstance(value, Mapping),
+}
+
+
+def _checked(record: type, item: Any, where: str) -> dict[str, Any]:
+    """Return the values of a record as read from JSON; InferenceError where one is absent or of another kind."""
+    values = item if isinstance(item, Mapping) else {}
+    known = fields(record)
+    needed = {entry.name for entry in known if entry.default is MISSING}
+    if not needed <= set(values) <= {entry.name for entry in known}:
+        raise InferenceError(f"{where}: {shown(item)} does not have the keys {', '.join(sorted(needed))}.")
+    result = {}
+    for entry in known:
+        if entry.name not in values:
+            continue
+        value = values[entry.name]
+        if not KINDS[str(entry.type)](value):
+            raise InferenceError(f"{where}.{entry.name} is {shown(value)}; {entry.type} is due.")
+        result[entry.name] = tuple(value) if isinstance(value, list) else value
+    return result
 
 
 def _plain(value: Any) -> Any:

@@ -32,6 +32,8 @@ def units_bytes(units: int, total: int) -> int:
 @lru_cache(maxsize=4096)
 def units_for(size: int, total: int) -> int:
     """Return the smallest share that holds ``size`` bytes; above UNITS where the device is too small."""
+    if size > total:
+        return -(-size * UNITS // total)
     units = max(0, size * UNITS // total - 1)
     while units_bytes(units, total) < size:
         units += 1
@@ -115,11 +117,12 @@ def _grow(claims: dict[str, Claim], room: Mapping[str, int]) -> dict[str, int]:
         full = {device: Fraction(left[device], rate) for device, rate in rates.items()}
         ends = {name: Fraction(claim.most - claim.units, weights[name]) for name, claim in claims.items()}
         time = min(*full.values(), *ends.values())
-        for name in list(claims):
-            claim = claims[name]
+        for name, claim in list(claims.items()):
+            grown = claim.most - claim.units if ends[name] == time else weights[name] * time
             if ends[name] == time or any(full[device] == time for device in claim.devices):
-                result[name] = math.floor(claim.units + weights[name] * time)
+                result[name] = claim.units + math.floor(grown)
                 for device in claim.devices:
-                    left[device] -= weights[name] * time
+                    if full[device] != time:
+                        left[device] -= grown
                 del claims[name]
     return result

@@ -32,6 +32,9 @@ P2P_STATUSES = (
     "unknown",
 )
 
+#: Entries of a description; one host has far fewer.
+MOST_ENTRIES = {"gpus": 256, "links": 256 * 255 // 2, "numa_nodes": 1024}
+
 HEALTH_STATUSES = ("ok", "degraded", "failed")
 
 
@@ -158,6 +161,10 @@ class Topology:
         Raises :class:`InferenceError` that names the place, the value and what is expected there.
         """
         record = Record(value, where, _keys(cls))
+        for key, most in MOST_ENTRIES.items():
+            found = len(record.sequence(key) or ())
+            if found > most:
+                raise InferenceError(f"{where}.{key} has {found} entries; {most} at most are read.", where=where)
         gpus = tuple(_gpu(r) for r in record.records("gpus", _keys(Gpu)))
         _refuse_repeated("index", (gpu.index for gpu in gpus), where)
         _refuse_repeated("uuid", (gpu.uuid for gpu in gpus if gpu.uuid is not None), where)

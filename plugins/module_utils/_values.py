@@ -16,6 +16,8 @@ import reprlib
 from collections.abc import Mapping
 from typing import Any, Callable
 
+MOST_PROBLEMS = 100  # nobody reads more, and a million of them are no message
+
 
 class Problems:
     """Collects the mistakes of a layout, so that a user reads all of them at once."""
@@ -25,7 +27,8 @@ class Problems:
         self.where = ""
 
     def add(self, text: str) -> None:
-        self.texts.append(f"{self.where}: {text}")
+        if len(self.texts) < MOST_PROBLEMS:
+            self.texts.append(f"{self.where}: {text}")
 
 
 class Fields:

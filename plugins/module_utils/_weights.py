@@ -178,6 +178,8 @@ def expected_tensors(geometry: Geometry) -> tuple[TensorGroup, ...]:
     """
     if geometry.family is None or geometry.quantization not in (None, "fp8", "awq", "gptq"):
         return ()
+    if geometry.quantization in ("awq", "gptq") and geometry.quantization_bits not in (4, 8):
+        return ()
     return tuple(_expected(geometry))
 
 

@@ -128,7 +128,7 @@ def test_the_cache_is_the_share_less_what_was_measured() -> None:
         total = NODE.numa_nodes[0].memory_total_bytes
         assert made.memory["kv_cache"] == units_bytes(to_units(share), total) - 900 * MIB - 12345
         assert made.memory_source["kv_cache"] == made.memory_source["persistent"] == "measured"
-        assert made.memory["context"] == 700 * MIB + MARGIN_OUTSIDE
+        assert made.memory["context"] == 700 * MIB + MARGIN_OUTSIDE["cpu"]
 
 
 def test_a_component_that_nothing_told_stays_an_estimate() -> None:
@@ -148,7 +148,7 @@ def test_ranks_share_what_was_measured_outside_between_context_and_buffers() -> 
     pair = box(80, 80)
     records = {str(key(medium, on=pair)): Measured(overhead=40 * GIB, outside=GIB)}
     memory = only(planned(medium, on=pair, records=records)).memory
-    assert memory["context"] + memory["nccl"] == GIB + MARGIN_OUTSIDE
+    assert memory["context"] + memory["nccl"] == GIB + MARGIN_OUTSIDE["cuda"]
     assert memory["nccl"] > 0
 
 
