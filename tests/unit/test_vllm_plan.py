@@ -147,7 +147,7 @@ def test_a_model_that_cannot_be_read_is_named_with_file_and_bytes(model: Path) -
     [
         ({"gpu_memory_budget": 1.5}, "gpu_memory_budget must be above 0 and at most 1"),
         ({"gpu_memory_budget": float("nan")}, "gpu_memory_budget must be above 0 and at most 1"),
-        ({"reserve_bytes": -1}, "reserve_bytes must not be negative"),
+        ({"reserve_bytes": -1}, "reserve_bytes must be a whole number of bytes from 0"),
         ({"on_overcommit": "ignore"}, "on_overcommit must be one of refuse, clamp"),
         ({"used_by_others": {"GPU-1": "much"}}, "'much' for GPU-1 is no number of bytes"),
         ({"topology": {"gpus": [{"index": "first"}]}}, r"topology.gpus\[0\].index"),
