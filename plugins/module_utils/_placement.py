@@ -123,9 +123,9 @@ def _digest(
     services: Sequence[Service], devices: Sequence[Device], models: Mapping[str, Checkpoint], settings: Settings
 ) -> str:
     stated = {
-        "services": services,
+        "services": [{**vars(service), "geometry": None} for service in services],  # it is in the model's
         "models": {
-            service.name: [_geometry_text(models[service.name].geometry), models[service.name].fingerprint]
+            service.name: [_geometry_digest(models[service.name].geometry), models[service.name].fingerprint]
             for service in services
             if service.name in models
         },
@@ -136,8 +136,8 @@ def _digest(
 
 
 @lru_cache(maxsize=256)  # many services, and many hosts of one process, have the same model
-def _geometry_text(geometry: Geometry) -> str:
-    return json.dumps(vars(geometry), sort_keys=True)
+def _geometry_digest(geometry: Geometry) -> str:
+    return hashlib.sha256(json.dumps(vars(geometry), sort_keys=True).encode()).hexdigest()
 
 
 def _fields(value: object) -> object:

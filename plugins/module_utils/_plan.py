@@ -16,7 +16,7 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, Callable
 
 from ._errors import InferenceError
-from ._values import shown
+from ._values import is_json, shown
 
 SCHEMA = 1
 
@@ -182,8 +182,8 @@ KINDS: Mapping[str, Callable[[Any], bool]] = {
     "tuple[Refusal, ...]": lambda value: isinstance(value, tuple),
     "Mapping[str, str]": lambda value: isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values()),
     "Mapping[str, int]": lambda value: isinstance(value, Mapping) and all(type(v) is int for v in value.values()),
-    "Mapping[str, Any]": lambda value: isinstance(value, Mapping),
-    "Mapping[str, Any] | None": lambda value: value is None or isinstance(value, Mapping),
+    "Mapping[str, Any]": lambda value: isinstance(value, Mapping) and is_json(value),
+    "Mapping[str, Any] | None": lambda value: value is None or (isinstance(value, Mapping) and is_json(value)),
 }
 
 

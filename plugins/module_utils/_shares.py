@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from typing import NamedTuple
 
 UNITS = 10_000
 
@@ -48,8 +48,7 @@ def highest_units(capacity: int, total: int, services: int) -> int:
     return max(0, min(UNITS, (capacity - services) * UNITS // total)) if total else 0
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(NamedTuple):
     """A service's claim: it has ``units`` on each of ``devices``, wants ``most``, and grows by ``weight``."""
 
     units: int

@@ -48,11 +48,11 @@ class Sized:
 
     def need_units(self, devices: Iterable[Device]) -> int:
         """Return the smallest share that suffices on each of its devices."""
-        return max(units_for(self.need_bytes, device.total_bytes) for device in devices)
+        return units_for(self.need_bytes, min([device.total_bytes for device in devices]))
 
     def want_units(self, devices: Iterable[Device]) -> int:
         """Return the share with which the longest context fits on each of its devices."""
-        return max(units_for(self.want_bytes, device.total_bytes) for device in devices)
+        return units_for(self.want_bytes, min([device.total_bytes for device in devices]))
 
 
 def start_key(sized: Sized) -> tuple[int, str]:
