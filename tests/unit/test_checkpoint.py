@@ -164,9 +164,9 @@ def test_a_header_of_two_gigabytes_is_refused_at_once(model: Path) -> None:
     with (model / WEIGHTS).open("wb") as stream:
         stream.write((2 << 30).to_bytes(8, "little"))
         stream.truncate(3 << 30)
-    started = time.monotonic()
+    started = time.process_time()
     assert "safetensors allows" in str(refusal(model))
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_a_config_of_a_gigabyte_is_refused_unread(model: Path) -> None:

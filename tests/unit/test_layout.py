@@ -180,9 +180,9 @@ def test_services_are_a_list(services: Any) -> None:
 
 
 def test_a_million_services_are_refused_at_once() -> None:
-    started = time.monotonic()
+    started = time.process_time()
     assert "1000000 services" in mistake(*[PLAIN] * 1_000_000)
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 ANYTHING = st.recursive(

@@ -1,22 +1,13 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The planner's speed, in a measure that a busy machine does not move: plans read and written as JSON."""
+"""The hosts of the planner's benchmark: many different ones that fit, and one that asks for every nearest change."""
 
 from __future__ import annotations
-
-import time
 
 from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology
 from ansible_collections.llmops.inference.tests.bench.plan_speed import complaints, host, measure
 from ansible_collections.llmops.inference.tests.unit.scene import planned
-
-MOST = 20.0  # round trips of its own JSON that a plan may take; about 9 are usual
-
-
-def test_a_plan_takes_no_longer_than_reading_and_writing_it_some_times() -> None:
-    runs = [measure(10) for _ in range(5)]
-    assert min(times.planning / times.baseline for times in runs) < MOST
 
 
 def test_the_benchmarks_hosts_differ_and_fit() -> None:
@@ -26,12 +17,11 @@ def test_the_benchmarks_hosts_differ_and_fit() -> None:
     assert not [line for line in complaints([times]) if "refused" in line]
 
 
-def test_a_host_with_no_room_for_most_services_is_refused_soon_with_its_nearest_changes() -> None:
+def test_a_host_with_no_room_for_most_services_is_refused_with_its_nearest_changes() -> None:
     described, layout = host(0)
     for gpu in described["gpus"]:
         gpu["memory_total_bytes"] //= 4
         gpu["memory_used_bytes"] //= 4
-    began = time.process_time()
     plan = planned(layout, Topology.from_dict(described))
     assert not plan.fits
-    assert time.process_time() - began < 5
+    assert any(refusal.nearest_fit for refusal in plan.refusals)
