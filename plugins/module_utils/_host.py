@@ -208,8 +208,11 @@ class Host:
 
 
 def refusal_text(refused: Plan) -> str:
-    """All refusals of a plan as one text: reason, arithmetic and the nearest change that fits."""
-    texts = []
+    """All refusals of a plan as one text: reason, arithmetic and the nearest change that fits.
+
+    On a host without devices its warnings come first: they say why there is none.
+    """
+    texts = [] if refused.devices else list(refused.warnings)
     for refusal in refused.refusals:
         way_out = f" Nearest fit: {refusal.nearest_fit['text']}" if refusal.nearest_fit else ""
         texts.append(f"{refusal.service}: {refusal.reason} {refusal.arithmetic}{way_out}")

@@ -25,8 +25,11 @@ def plan_warnings(
     devices: Sequence[Device],
     topology: Topology,
 ) -> list[str]:
-    """Return the warnings of a plan, in the order of the layout, devices left out last."""
-    result: list[str] = []
+    """Return the warnings of a plan, in the order of the layout, devices left out last.
+
+    Where there is no device at all, why that is comes first: everything else follows from it.
+    """
+    result = [topology.problem] if topology.problem and not devices else []
     for sized in services:
         if sized.name not in choices:
             continue

@@ -25,8 +25,8 @@ extends_documentation_fragment:
   - llmops.inference.layout
 requirements:
   - Python >= 3.9
-  - The Python package C(nvidia-ml-py), for the Python that runs the module, with O(accelerator=cuda) and
-    without O(topology).
+  - The Python package C(nvidia-ml-py), for the Python that runs the module or in O(tools_dir), with
+    O(accelerator=cuda) and without O(topology).
 options:
   topology:
     description:
@@ -41,6 +41,11 @@ options:
         C(numa:K).
       - The default is what this host says; for a stated O(topology), its C(memory_used_bytes).
     type: dict
+  tools_dir:
+    description:
+      - A virtual environment that holds C(nvidia-ml-py), looked at where the Python that runs the module has none.
+    type: path
+    default: /opt/vllm/tools
 seealso:
   - module: llmops.inference.gpu_topology_info
   - module: llmops.inference.vllm_deployment
@@ -392,11 +397,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmops.inference.plugins.module_utils._arguments import PLAN_OPTIONS, settings_from
+from ansible_collections.llmops.inference.plugins.module_utils._arguments import (
+    HOST_OPTIONS,
+    PLAN_OPTIONS,
+    settings_from,
+)
 from ansible_collections.llmops.inference.plugins.module_utils._calibration_store import CalibrationStore
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._layout import parse_layout
-from ansible_collections.llmops.inference.plugins.module_utils._nvml import read_topology
+from ansible_collections.llmops.inference.plugins.module_utils._nvml import import_from, read_topology
 from ansible_collections.llmops.inference.plugins.module_utils._placement import plan
 from ansible_collections.llmops.inference.plugins.module_utils._plan import Plan
 from ansible_collections.llmops.inference.plugins.module_utils._survey import (
@@ -406,7 +415,12 @@ from ansible_collections.llmops.inference.plugins.module_utils._survey import (
 )
 from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology
 
-OPTIONS = {**PLAN_OPTIONS, "topology": {"type": "dict"}, "used_by_others": {"type": "dict"}}
+OPTIONS = {
+    **PLAN_OPTIONS,
+    "topology": {"type": "dict"},
+    "used_by_others": {"type": "dict"},
+    "tools_dir": HOST_OPTIONS["tools_dir"],
+}
 
 
 def make_plan(params: Mapping[str, Any]) -> tuple[Plan, Topology]:
@@ -417,6 +431,7 @@ def make_plan(params: Mapping[str, Any]) -> tuple[Plan, Topology]:
     if params["topology"] is not None:
         topology = Topology.from_dict(params["topology"])
         return plan(services, topology, models, settings, stated), topology
+    import_from(params["tools_dir"])
     topology = read_topology()
     found = read_used_by_others(topology, settings.accelerator)
     records = CalibrationStore().measured()

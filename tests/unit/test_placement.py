@@ -509,3 +509,10 @@ def test_every_service_of_the_layout_has_a_model() -> None:
 def test_a_stated_share_is_looked_for_on_a_card_where_it_holds_enough() -> None:
     plan = planned([service("a", gpu_memory_utilization=0.2)], box(16, 40))
     assert plan.service("a").device_indices == (1,)
+
+
+def test_a_host_without_gpus_says_first_why_it_has_none() -> None:
+    problem = "The NVIDIA driver is not installed."
+    plan = planned([service("mini", QWEN3_8B, gpus=[0])], Topology.from_dict({"gpus": [], "problem": problem}))
+    assert only_refusal(plan).reason.startswith("gpus: there is no device 0")
+    assert plan.warnings[0] == problem
