@@ -67,8 +67,14 @@ def problem_of(directory: str) -> str | None:
 
 
 def problems_as(user: str, directories: list[str]) -> list[str | None]:
-    """Ask ``problem_of`` as another user; a child process becomes that user, because there is no way back."""
-    entry = pwd.getpwnam(user)
+    """Ask ``problem_of`` as another user; a child process becomes that user, because there is no way back.
+
+    Of a user that is not there yet, as in check mode on a fresh host, nobody can say what it may read.
+    """
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        return [None for _ in directories]
     reader, writer = os.pipe()
     if os.fork() == 0:
         os.setgroups(os.getgrouplist(user, entry.pw_gid))
