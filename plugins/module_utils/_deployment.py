@@ -92,7 +92,7 @@ def tickets(files: Mapping[str, File]) -> dict[str, Ticket]:
     found = {}
     for path, file in files.items():
         if path.startswith("services/") and path.endswith("/guard.json"):
-            ticket = Ticket(**json.loads(file.text))
+            ticket = Ticket.from_json(file.text)
             found[ticket.service] = ticket
     return found
 
@@ -162,7 +162,7 @@ class Deployment:
 
     def compare(self, order: Sequence[str], wanted: Mapping[str, File]) -> Changes:
         """What has to change on this host to get to the ``wanted`` files."""
-        in_force = self.store.read(self.store.current())
+        in_force = self.store.in_force()
         digests = {name: ticket.digest for name, ticket in tickets(wanted).items()}
         links = not self._links.complete(order)
         return decide(order, digests, self.observe(in_force), changed_paths(in_force, wanted), links)
@@ -269,7 +269,7 @@ class Deployment:
         """Stop every service and delete units and generations; returns whether there was anything to delete."""
         if not self.present():
             return False
-        names = sorted({*tickets(self.store.read(self.store.current())), *self._systemd.loaded_services()})
+        names = sorted({*tickets(self.store.in_force()), *self._systemd.loaded_services()})
         self._systemd.stop_all(names)
         self._links.remove_all()
         self.store.remove_all()

@@ -86,6 +86,10 @@ class GenerationStore:
                 files[str(path.relative_to(self.path(number)))] = File(path.read_text(errors="replace"), secret)
         return files
 
+    def in_force(self) -> dict[str, File]:
+        """Every file of the generation in force; empty before the first deployment."""
+        return self.read(self.current())
+
     def write(self, files: Files) -> int:
         """Write a new generation and return its number; nothing of it remains when writing fails.
 

@@ -161,7 +161,7 @@ def main(arguments: list[str]) -> int:
     try:
         if action == "release" and not ticket_path.exists():
             return 0  # the service left the layout while it was stopping
-        actions[action](Ticket.read(ticket_path))
+        actions[action](Ticket.from_json(ticket_path.read_text()))
     except InferenceError as error:
         print(f"vllm-guard: {error}", file=sys.stderr, flush=True)
         return 1

@@ -102,7 +102,7 @@ class Host:
         What other processes hold fluctuates; a plan that serves is not thrown away, and its services not restarted,
         for a neighbour that took a little memory meanwhile.
         """
-        found = self._read_plan(self.store.read(self.store.current()))
+        found = self._read_plan(self.store.in_force())
         return found if found is not None and found.inputs_digest == digest else None
 
     @staticmethod
@@ -126,7 +126,7 @@ class Host:
 
     def refuse_taken_ports(self, changes: Changes, wanted: Wanted) -> None:
         """Refuse a port that somebody else holds; those of our own services are about to be freed."""
-        in_force = tickets(self.store.read(self.store.current()))
+        in_force = tickets(self.store.in_force())
         running = self._systemd.states(list(in_force))
         ours = {ticket.port for name, ticket in in_force.items() if running[name].main_pid}
         for name, ticket in tickets(wanted.files).items():
@@ -136,7 +136,7 @@ class Host:
 
     def describe(self, measure: bool) -> dict[str, Any]:
         """What is deployed and how it is, as vllm_deployment_info returns it."""
-        files = self.store.read(self.store.current())
+        files = self.store.in_force()
         made = files.get(_render.PLAN_FILE)
         observed = self.deployment().observe(files, ask=False)
         in_force = self._read_plan(files)
@@ -194,7 +194,7 @@ class Host:
 
     def diff(self, changes: Changes, wanted: Wanted) -> list[dict[str, str]]:
         """The changed files before and after, without secrets and without the guard's code."""
-        before = self.store.read(self.store.current())
+        before = self.store.in_force()
         shown = [path for path in changes.files if not path.startswith("lib/")]
         return [
             {

@@ -17,7 +17,7 @@ from ._units import unit_name
 # AnsibleModule.run_command, or anything with its shape: command -> (exit status, stdout, stderr).
 RunCommand = Callable[[Sequence[str]], "tuple[int, str, str]"]
 
-_PROPERTIES = ("Id", "ActiveState", "SubState", "Result", "NRestarts", "MainPID", "InvocationID", "Job")
+_PROPERTIES = ("Id", "ActiveState", "SubState", "Result", "NRestarts", "MainPID", "Job")
 
 
 # A line may reach the journal a little after the moment that it tells of.
@@ -33,7 +33,6 @@ class UnitState:
     result: str
     restarts: int
     main_pid: int
-    invocation: str
     has_job: bool
 
     @property
@@ -160,7 +159,6 @@ def _unit_state(fields: Mapping[str, str]) -> UnitState:
         result=fields.get("Result", ""),
         restarts=int(fields.get("NRestarts", "0") or 0),
         main_pid=int(fields.get("MainPID", "0") or 0),
-        invocation=fields.get("InvocationID", ""),
         has_job=fields.get("Job", "0") not in ("", "0"),
     )
 

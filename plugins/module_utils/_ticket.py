@@ -38,9 +38,9 @@ class Ticket:
         return json.dumps(vars(self), indent=1, sort_keys=True) + "\n"
 
     @classmethod
-    def read(cls, path: Path) -> Ticket:
+    def from_json(cls, text: str) -> Ticket:
         """The ticket written by ``to_json``."""
-        return cls(**json.loads(path.read_text()))
+        return cls(**json.loads(text))
 
     @property
     def endpoint(self) -> Endpoint:

@@ -16,7 +16,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._units import Pat
 
 
 def observed(active: str = "active", digest: str | None = "d", problem: str | None = None) -> Observed:
-    state = UnitState(active, "running", "success", 0, 1, "i", False)
+    state = UnitState(active, "running", "success", 0, 1, False)
     return Observed(state, digest, problem)
 
 
