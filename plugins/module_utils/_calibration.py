@@ -160,11 +160,9 @@ class Calibration:
         }
         return hashlib.sha256(json.dumps(stated, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
-    def measured(self, service: Service, checkpoint: Checkpoint) -> Measured | None:
-        """Return what starts of such a service took on this host; None where there was none."""
-        if not self._records:
-            return None
-        return self._records.get(self.key(service, checkpoint) or "")
+    def measured(self, key: str | None) -> Measured | None:
+        """Return what starts under that key took on this host; None where there was none."""
+        return None if key is None else self._records.get(key)
 
     def _candidates(self, service: Service) -> Sequence[Device]:
         if service.gpus is None:

@@ -77,8 +77,8 @@ def plan(
         """Size a service once, however often the search for a nearest fit plans with it unchanged."""
         if service.name not in sizes or sizes[service.name][0] is not service:
             model = models[service.name]
-            measured = calibration.measured(service, model)
-            sized = size_service(service, model, settings.accelerator, measured)
+            key = calibration.key(service, model)
+            sized = size_service(service, model, settings.accelerator, calibration.measured(key), key)
             if any(service is item for item in services):
                 sizes[service.name] = (service, sized)
             return sized
@@ -86,13 +86,10 @@ def plan(
 
     def attempt(changed: Sequence[Service], changed_settings: Settings) -> Plan:
         outcomes = [size(service) for service in changed]
-        return replace(_attempt(outcomes, devices, topology, changed_settings, effort), inputs_digest=digest)
+        return _attempt(outcomes, devices, topology, changed_settings, effort=effort, digest=digest)
 
     effort = Effort()
     result = attempt(services, settings)
-    keys = {service.name: calibration.key(service, models[service.name]) for service in services}
-    keyed = tuple(replace(service, calibration_key=keys[service.name]) for service in result.services)
-    result = replace(result, services=keyed)
     if result.fits or not suggest:
         return result
     effort = Effort(NEAREST_EFFORT)
@@ -150,7 +147,9 @@ def _attempt(
     devices: Sequence[Device],
     topology: Topology,
     settings: Settings,
+    *,
     effort: Effort,
+    digest: str,
 ) -> Plan:
     sized = [outcome for outcome in outcomes if isinstance(outcome, Sized)]
     refusals = [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
@@ -170,7 +169,7 @@ def _attempt(
         devices=tuple(_planned_device(device, placed[device.id], division) for device in devices),
         warnings=tuple(division.warnings + plan_warnings(sized, choices, devices, topology)),
         refusals=tuple(refusals),
-        inputs_digest="",
+        inputs_digest=digest,
     )
 
 
@@ -224,6 +223,7 @@ def _planned_service(
         fingerprint=sized.checkpoint.fingerprint,
         reason=choice.reason,
         length_reason=_length_reason(sized, length, usable),
+        calibration_key=sized.calibration_key,
     )
 
 

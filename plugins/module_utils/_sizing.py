@@ -41,6 +41,7 @@ class Sized:
     need_bytes: int  # of a share that holds ``least``
     want_bytes: int  # of one that holds ``most``
     outside_bytes: int  # outside the share, on each device
+    calibration_key: str | None = None
 
     @property
     def name(self) -> str:
@@ -61,7 +62,11 @@ def start_key(sized: Sized) -> tuple[int, str]:
 
 
 def size_service(
-    service: Service, checkpoint: Checkpoint, accelerator: str, measured: Measured | None = None
+    service: Service,
+    checkpoint: Checkpoint,
+    accelerator: str,
+    measured: Measured | None = None,
+    calibration_key: str | None = None,
 ) -> Sized | Refusal:
     """Return the service with its demand, or why no device whatsoever could run it."""
     refusal = _ranks_refusal(service, checkpoint.geometry) or _length_refusal(service, checkpoint.geometry)
@@ -79,6 +84,7 @@ def size_service(
         need_bytes=needed.share_bytes(least),
         want_bytes=needed.share_bytes(most),
         outside_bytes=needed.outside_bytes,
+        calibration_key=calibration_key,
     )
 
 
