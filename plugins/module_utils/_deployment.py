@@ -201,6 +201,7 @@ class Deployment:
         try:
             if before is not None:
                 self._systemd.start(again.touched)
+            self.record.close()
             if wait:
                 self._await(again.touched, cursor)
         except InferenceError as error:
@@ -221,7 +222,6 @@ class Deployment:
         self._systemd.reload()
         if transaction.new and transaction.after != before:
             self.store.remove(transaction.after)
-        self.record.close()
 
     def _await(self, names: Sequence[str], cursor: str, serving: Callable[[str], None] = lambda service: None) -> None:
         """Return when every service is active, which for our units means: it has generated a token."""
