@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ._deployment import tickets
@@ -13,6 +14,7 @@ from ._errors import InferenceError
 from ._generation import File, GenerationStore
 from ._needs import Needs
 from ._places import NEEDS_FILE
+from ._runtime import RECORD
 from ._transaction import Transaction
 
 
@@ -76,6 +78,13 @@ def refuse_unusable(store: GenerationStore, number: int) -> None:
         raise InferenceError(
             f"generation {number} cannot serve, and nothing was changed: {problem}; or choose another generation"
         )
+
+
+def engines(store: GenerationStore, root: str) -> set[str]:
+    """The directories below ``root`` whose engines the generations run."""
+    needs = [_needs(store.read(number)) for number in store.numbers()]
+    trees = {Path(program).parents[1] for found in needs if found for program in found.programs}
+    return {str(tree) for tree in trees if tree.parent == Path(root) and (tree / RECORD).exists()}
 
 
 def _damage_text(damage: Mapping[str, str]) -> str | None:

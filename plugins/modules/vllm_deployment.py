@@ -17,7 +17,7 @@ description:
     meanwhile. Then nothing is restarted, and every service is asked for a token.
   - The transaction runs in a process of its own on the host, and ends in one generation or the other also when the
     connection or the play is lost. Its progress is shown while it runs. Where that process is killed, or the host with
-    it, the last generation that served is put back: by the process that watches it, at boot, or by the next run.
+    it, the last generation that served is put back, by the process that watches it, at boot, or by the next run.
   - One run at a time deploys on a host. A second one is refused, and told who the first is.
   - What was changed by hand, be it a file of the generation in force with its mode and owner, a link to a unit, or the
     link to the generation, is put back; services that need no restart for it get none.
@@ -85,6 +85,12 @@ options:
       - How many generations to keep, the one in force included; the one that served before it is always kept.
     type: int
     default: 5
+  remove_engines:
+    description:
+      - Whether an engine is removed from O(engine_root) with the last generation that ran it. One that no generation
+        has run yet stays.
+    type: bool
+    default: false
   requested_by:
     description:
       - Who asks, for the message to whoever comes second.
@@ -269,10 +275,12 @@ rollback_problem:
   sample: "service 'mini' did not pass its gate: torch.OutOfMemoryError: CUDA out of memory."
 """
 
+import shutil
 from contextlib import AbstractContextManager
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmops.inference.plugins.module_utils import _kept
 from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS, PLAN_OPTIONS
 from ansible_collections.llmops.inference.plugins.module_utils._changes import Changes
 from ansible_collections.llmops.inference.plugins.module_utils._deployment import endpoints
@@ -288,6 +296,7 @@ OPTIONS = {
     "state": {"type": "str", "default": "present", "choices": ["present", "rolled_back", "absent"]},
     "generation": {"type": "int"},
     "keep_generations": {"type": "int", "default": 5},
+    "remove_engines": {"type": "bool", "default": False},
     "requested_by": {"type": "str"},
     "detach": {"type": "bool", "default": False},
 }
@@ -361,9 +370,14 @@ class Deploy:
         deployment = self.host.transaction(wanted, report)
         generation = self.host.store.current()
         if changes.any:
+            engines = _kept.engines(self.host.store, self.module.params["engine_root"])
             generation = deployment.apply(
                 changes, wanted.files, self.module.params["keep_generations"], kept=wanted.number
             )
+            if self.module.params["remove_engines"]:
+                for unneeded in engines - _kept.engines(self.host.store, self.module.params["engine_root"]):
+                    report("host", f"removing {unneeded}")
+                    shutil.rmtree(unneeded, ignore_errors=True)
         measured = deployment.measure(wanted.files)
         rows = deployed_rows(wanted.plan, changes, measured, endpoints(wanted.files))
         return {"services": rows, "generation": generation}

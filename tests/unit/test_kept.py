@@ -135,3 +135,16 @@ def test_each_is_described_with_what_it_runs_and_whether_it_could(store: Generat
     assert (second["engine_version"], second["programs"], second["replaces"]) == ("0.32.0", [str(engine)], 1)
     assert (third["served"], third["in_force"]) == (False, True), "its transaction is open"
     assert second["made"].startswith("20")
+
+
+def test_only_engines_below_the_root_that_a_generation_runs_are_named(
+    store: GenerationStore, engine: Path, tmp_path: Path
+) -> None:
+    root = str(tmp_path / "opt")
+    assert _kept.engines(store, root) == set(), "without its record it is no engine of ours"
+    (engine.parents[1] / "engine.json").write_text("{}")
+    prefetched = tmp_path / "opt/0.33.0"
+    prefetched.mkdir()
+    (prefetched / "engine.json").write_text("{}")
+    assert _kept.engines(store, root) == {str(engine.parents[1])}
+    assert _kept.engines(store, "/elsewhere") == set()
