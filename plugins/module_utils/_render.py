@@ -14,17 +14,18 @@ from dataclasses import dataclass
 from . import _engine, _units
 from ._generation import File, Files
 from ._layout import Service
+from ._needs import Needs
+from ._places import (
+    NEEDS_FILE,
+    PLAN_FILE,
+    RECOVER_FILE,
+    TARGET_FILE,
+    TEMPLATE_FILE,
+    Paths,
+    drop_in_directory,
+)
 from ._plan import Plan, PlannedService
 from ._ticket import Ticket
-
-PLAN_FILE = "plan.json"
-TEMPLATE_FILE = "systemd/vllm@.service"
-TARGET_FILE = "systemd/vllm.target"
-
-
-def drop_in_directory(service: str) -> str:
-    """The drop-in directory of a service, below a generation's ``systemd/`` and below systemd's own directory."""
-    return f"{_units.unit_name(service)}.d"
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Box:
     """What of the host goes into the files: the engine, the places, and the minor device number of GPUs by UUID."""
 
     engine: _engine.Engine
-    paths: _units.Paths
+    paths: Paths
     minors: Mapping[str, int]
 
 
@@ -45,12 +46,19 @@ def generation(plan: Plan, services: Sequence[Service], box: Box, guard_sources:
         PLAN_FILE: File(json.dumps(plan.to_dict(), indent=1, sort_keys=True) + "\n"),
         TEMPLATE_FILE: File(_units.template(box.paths, box.engine.accelerator)),
         TARGET_FILE: File(_units.target([planned.name for planned in plan.services])),
+        RECOVER_FILE: File(_units.recover(box.paths)),
+        NEEDS_FILE: File(_needs(plan, box).to_json()),
     }
     files.update({f"lib/{name}": File(text) for name, text in guard_sources.items()})
     by_name = {service.name: service for service in services}
     for planned in plan.services:
         files.update(_service_files(planned, by_name[planned.name], _neighbours(planned, plan), box))
     return files
+
+
+def _needs(plan: Plan, box: Box) -> Needs:
+    programs = (box.engine.executable, f"{box.paths.tools_dir}/bin/python")
+    return Needs(box.engine.version, programs, {planned.model: planned.fingerprint for planned in plan.services})
 
 
 def _neighbours(planned: PlannedService, plan: Plan) -> int:

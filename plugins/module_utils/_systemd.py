@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 from ._errors import InferenceError
-from ._units import unit_name
+from ._places import TARGET_UNIT, unit_name
 
 # AnsibleModule.run_command, or anything with its shape: command -> (exit status, stdout, stderr).
 RunCommand = Callable[[Sequence[str]], "tuple[int, str, str]"]
@@ -80,14 +80,16 @@ class Systemd:
         units = [unit_name(name) for name in services]
         if units:
             self._run(["systemctl", "reset-failed", *units])  # fails for a unit that is not loaded, which is fine
-        self._systemctl("start", "--no-block", *units, "vllm.target")
+        self._systemctl("start", "--no-block", *units, TARGET_UNIT)
 
     def stop(self, services: Iterable[str]) -> None:
         """Stop these services and wait until their processes are gone.
 
         An engine that is still loading has no request to finish, and ignores SIGTERM: it is killed.
         """
-        names = list(services)
+        # One that systemd does not know has nothing to stop, and its name would fail the others.
+        known = self.loaded_services()
+        names = [name for name in services if name in known]
         if not names:
             return
         units = [unit_name(name) for name in names]
@@ -99,7 +101,8 @@ class Systemd:
 
     def stop_all(self, services: Iterable[str]) -> None:
         """Stop the target and these services."""
-        self._systemctl("stop", "vllm.target", *(unit_name(name) for name in services))
+        self._run(["systemctl", "stop", TARGET_UNIT])  # fails where somebody has removed it
+        self.stop(services)
 
     def states(self, services: Sequence[str]) -> dict[str, UnitState]:
         """The state of every service, in one call."""

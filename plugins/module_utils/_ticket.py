@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
+from ._errors import InferenceError
 from ._health import Endpoint
 
 RUNTIME_DIRECTORY = Path("/run/vllm")
@@ -39,8 +40,12 @@ class Ticket:
 
     @classmethod
     def from_json(cls, text: str) -> Ticket:
-        """The ticket written by ``to_json``."""
-        return cls(**json.loads(text))
+        """The ticket written by ``to_json``, also by another version; InferenceError for anything else."""
+        try:
+            values = json.loads(text)
+            return cls(**{field.name: values[field.name] for field in fields(cls)})
+        except (ValueError, KeyError, TypeError) as error:
+            raise InferenceError(f"guard.json cannot be read ({type(error).__name__}: {error})") from error
 
     @property
     def endpoint(self) -> Endpoint:

@@ -1,13 +1,14 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The text of the systemd units: one template, one drop-in per service, one target. Pure."""
+"""The text of the systemd units: one template, one drop-in per service, one target, one way back at boot. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ._places import RECOVER_UNIT, Paths, unit_name
 from ._plan import PlannedService
 
 # Attempts before systemd gives a service up for failed, and the pause between them (seconds).
@@ -16,24 +17,33 @@ RESTART_PAUSE_SECONDS = 5
 # What the engine may take beyond its own shutdown timeout to stop (seconds), after which it is killed.
 STOP_MARGIN_SECONDS = 20
 
+# What the way back at boot, which runs as root, can do without.
+_RECOVER_HARDENING = (
+    "CapabilityBoundingSet=CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE",
+    "LockPersonality=yes",
+    "MemoryDenyWriteExecute=yes",
+    "NoNewPrivileges=yes",
+    "PrivateDevices=yes",
+    "PrivateNetwork=yes",
+    "PrivateTmp=yes",
+    "ProtectControlGroups=yes",
+    "ProtectHome=yes",
+    "ProtectHostname=yes",
+    "ProtectKernelLogs=yes",
+    "ProtectKernelModules=yes",
+    "ProtectKernelTunables=yes",
+    "ProtectSystem=strict",
+    "RestrictAddressFamilies=AF_UNIX",
+    "RestrictNamespaces=yes",
+    "RestrictRealtime=yes",
+    "RestrictSUIDSGID=yes",
+    "SystemCallArchitectures=native",
+    "SystemCallFilter=@system-service",
+    "UMask=0077",
+)
+
 # Nodes of the driver that every CUDA process opens, beside the GPU's own.
 _DRIVER_NODES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset")
-
-
-@dataclass(frozen=True)
-class Paths:
-    """Where things are on the host; every unit and every generation is written against one of these."""
-
-    config_root: str = "/etc/vllm"
-    unit_directory: str = "/etc/systemd/system"
-    tools_dir: str = "/opt/vllm/tools"
-    user: str = "vllm"
-    group: str = "vllm"
-
-    @property
-    def current(self) -> str:
-        """The link to the generation in force."""
-        return f"{self.config_root}/current"
 
 
 @dataclass(frozen=True)
@@ -55,11 +65,6 @@ class Instance:
     device_minors: Sequence[int]
 
 
-def unit_name(service: str) -> str:
-    """The unit of a service: ``vllm@NAME.service``."""
-    return f"vllm@{service}.service"
-
-
 def template(paths: Paths, accelerator: str) -> str:
     """``vllm@.service``: everything that is the same for every service of the host.
 
@@ -73,7 +78,7 @@ def template(paths: Paths, accelerator: str) -> str:
             "Description=vLLM model endpoint %i",
             "Documentation=https://docs.vllm.ai",
             "PartOf=vllm.target",
-            "After=network.target nvidia-persistenced.service",
+            f"After=network.target nvidia-persistenced.service {RECOVER_UNIT}",
             f"AssertPathExists={paths.current}/services/%i/engine.yaml",
         ),
         _section(
@@ -178,6 +183,35 @@ def target(services: Sequence[str]) -> str:
     lines = ["Description=vLLM model endpoints of this host"]
     lines += [f"Wants={unit_name(name)}" for name in services]
     return "\n\n".join([_section("Unit", *lines), _section("Install", "WantedBy=multi-user.target")]) + "\n"
+
+
+def recover(paths: Paths) -> str:
+    """``vllm-recover.service``: at boot, before any engine, the way back from a transaction that lost its host.
+
+    Only multi-user.target wants it, so that it runs at boot alone.
+    """
+    sections = [
+        _section(
+            "Unit",
+            "Description=Return from a deployment of vLLM that was interrupted",
+            "Before=vllm.target",
+            f"ConditionPathExists={paths.transaction}",
+        ),
+        _section(
+            "Service",
+            "Type=oneshot",
+            f"ExecStart={paths.tools_dir}/bin/python -B {paths.current}/lib/vllm_recover "
+            f"{paths.config_root} {paths.unit_directory} {paths.group}",
+            f"ReadWritePaths={paths.config_root} {paths.unit_directory}",
+            # The lock of deployments, which a deployment by hand at that very moment shall find taken.
+            "RuntimeDirectory=llmops-inference",
+            "RuntimeDirectoryMode=0700",
+            "RuntimeDirectoryPreserve=yes",
+            *_RECOVER_HARDENING,
+        ),
+        _section("Install", "WantedBy=multi-user.target"),
+    ]
+    return "\n\n".join(sections) + "\n"
 
 
 def _section(name: str, *lines: str) -> str:

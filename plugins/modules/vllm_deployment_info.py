@@ -68,11 +68,104 @@ generation:
   type: int
   sample: 7
 generations:
-  description: All generations that are kept.
+  description: All generations that are kept, oldest first.
   returned: success
   type: list
-  elements: int
-  sample: [5, 6, 7]
+  elements: dict
+  contains:
+    number:
+      description: Its number.
+      returned: success
+      type: int
+      sample: 6
+    made:
+      description: When it was written, in UTC; V(null) where its manifest cannot be read.
+      returned: success
+      type: str
+      sample: "2026-11-23T10:42:07Z"
+    replaces:
+      description: The generation that was in force when it was written; V(null) for the first.
+      returned: success
+      type: int
+      sample: 5
+    engine_version:
+      description: The version of vLLM that it runs; V(null) where it does not say.
+      returned: success
+      type: str
+      sample: 0.32.0
+    programs:
+      description: The programs outside itself that it runs, which have to stay where they are.
+      returned: success
+      type: list
+      elements: str
+      sample: [/opt/vllm/0.32.0/bin/vllm, /opt/vllm/tools/bin/python]
+    models:
+      description: The directories of its models.
+      returned: success
+      type: list
+      elements: str
+      sample: [/var/lib/vllm/models/Qwen3-8B]
+    services:
+      description: Its services.
+      returned: success
+      type: list
+      elements: str
+      sample: [micro, mini]
+    in_force:
+      description: Whether it is in force.
+      returned: success
+      type: bool
+      sample: false
+    served:
+      description: Whether all its services have passed their gates; V(false) only while its own transaction is open.
+      returned: success
+      type: bool
+      sample: true
+    intact:
+      description: Whether every file of it is as it was written, mode and owner included.
+      returned: success
+      type: bool
+      sample: true
+    problem:
+      description: Why it could not come into force now; V(null) where it could.
+      returned: success
+      type: str
+      sample: null
+transaction:
+  description: The transaction that has begun and not ended; V(null) where there is none.
+  returned: success
+  type: dict
+  contains:
+    before:
+      description: The generation that it came from; V(null) for nothing.
+      returned: success
+      type: int
+      sample: 6
+    after:
+      description: The generation that it goes to.
+      returned: success
+      type: int
+      sample: 7
+    new:
+      description: Whether that one was written by it, and is deleted if it does not serve.
+      returned: success
+      type: bool
+      sample: true
+    since:
+      description: When it began, in the host's time.
+      returned: success
+      type: str
+      sample: 2026-11-23 10:42:07 UTC
+    by:
+      description: Who asked for it.
+      returned: success
+      type: str
+      sample: alice@controller (play 'Serve the layout of every host')
+    holder:
+      description: Who works on it at this moment; V(null) where it was interrupted, and the next run returns from it.
+      returned: success
+      type: str
+      sample: alice@controller (play 'Serve the layout of every host'), process 4242, since 2026-11-23 10:42:07 UTC
 plan:
   description: The plan in force, as RV(llmops.inference.vllm_plan#module:plan) has it; V(null) without one.
   returned: success
@@ -233,7 +326,7 @@ def main() -> None:
         host = Host(module.params, lambda command: module.run_command(list(command), expand_user_and_vars=False))
         result = host.describe(module.params["measure"])
     except NotInstalledError:
-        result = {"generation": None, "generations": [], "plan": None, "services": []}
+        result = {"generation": None, "generations": [], "transaction": None, "plan": None, "services": []}
     except InferenceError as error:
         module.fail_json(msg=str(error), **error.details)
     module.exit_json(changed=False, **result)
