@@ -9,7 +9,9 @@ all; ``/etc/vllm/current`` is replaced by a rename, so that there is no moment w
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,6 +47,7 @@ class GenerationStore:
     def __init__(self, root: str, group_id: int) -> None:
         self._root = Path(root)
         self._group_id = group_id
+        self._digest_key: bytes | None = None
 
     @property
     def _directory(self) -> Path:
@@ -53,6 +56,16 @@ class GenerationStore:
     @property
     def _link(self) -> Path:
         return self._root / "current"
+
+    @property
+    def _key_path(self) -> Path:
+        return self._root / "digest.key"
+
+    def digest_key(self) -> bytes:
+        """The host's random key for digests of what holds secrets, root's alone; a new one is kept by ``write``."""
+        if self._digest_key is None:
+            self._digest_key = self._key_path.read_bytes() if self._key_path.exists() else secrets.token_bytes(32)
+        return self._digest_key
 
     def numbers(self) -> list[int]:
         """All complete generations, oldest first."""
@@ -100,6 +113,7 @@ class GenerationStore:
         try:
             self._make_directory(self._root)
             self._make_directory(self._directory)
+            self._keep_digest_key()
             shutil.rmtree(aside, ignore_errors=True)
             self._make_directory(aside)
             for name, file in sorted(files.items()):
@@ -112,6 +126,12 @@ class GenerationStore:
                 "is unchanged: make room or the directory writable, and run again"
             ) from error
         return number
+
+    def _keep_digest_key(self) -> None:
+        with contextlib.suppress(FileExistsError):
+            descriptor = os.open(self._key_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(self.digest_key())
 
     def _make_directory(self, path: Path) -> None:
         path.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
@@ -156,8 +176,9 @@ class GenerationStore:
         return doomed
 
     def remove_all(self) -> None:
-        """Delete every generation and the link."""
+        """Delete every generation, the link and the key."""
         self.switch(None)
+        self._key_path.unlink(missing_ok=True)
         shutil.rmtree(self._directory, ignore_errors=True)
 
 

@@ -16,18 +16,38 @@ from . import (
     _gpu_links,
     _guard,
     _health,
+    _metrics,
     _numa,
     _nvml,
     _ports,
     _records,
+    _requests,
     _ticket,
     _topology,
+    _watchdog,
+    _wedged,
 )
 
-_MODULES = (_errors, _gpu_health, _gpu_links, _guard, _health, _numa, _nvml, _ports, _records, _ticket, _topology)
+_MODULES = (
+    _errors,
+    _gpu_health,
+    _gpu_links,
+    _guard,
+    _health,
+    _metrics,
+    _numa,
+    _nvml,
+    _ports,
+    _records,
+    _requests,
+    _ticket,
+    _topology,
+    _watchdog,
+    _wedged,
+)
 _PACKAGE = "llmops_inference"
 
-_LAUNCHER = f'''"""What the units run around the engine: vllm_guard admit|ready|release NAME."""
+_LAUNCHER = f'''"""What the units run around the engine: vllm_guard admit|ready|release|look NAME."""
 import sys
 
 from {_PACKAGE}._guard import main

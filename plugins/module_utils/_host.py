@@ -20,8 +20,11 @@ from ._deployment import MEASURED_TOKENS, Changes, Deployment, Observed, Report,
 from ._engine import check_engine_args
 from ._errors import InferenceError, NotInstalledError
 from ._generation import File, GenerationStore
+from ._gpu_health import judged_by
 from ._guard_bundle import sources
 from ._health import generate
+from ._history import history, window
+from ._journal import Journal
 from ._layout import Service, parse_layout
 from ._nvml import import_from, read_topology
 from ._placement import inputs_digest, plan
@@ -34,6 +37,7 @@ from ._systemd import RunCommand, Systemd
 from ._unit_links import UnitLinks
 from ._units import Paths
 from ._usage import Gauge, Recorder, actual, predicted
+from ._xid import pci_address, with_xids
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Host:
         import_from(params["tools_dir"])
         self._params = params
         self._systemd = Systemd(run_command)
+        self._journal = Journal(run_command)
         self.paths = Paths(tools_dir=params["tools_dir"], user=params["user"], group=params["group"])
         self.store = GenerationStore(self.paths.config_root, _group_id(params["group"]))
 
@@ -86,7 +91,7 @@ class Host:
             check_engine_args(service, engine)
         models = read_models(services)
         self._check_access(services)
-        topology = read_topology()
+        topology = judged_by(params["gpu_health"], with_xids(read_topology(), self._journal.xids_since_boot()))
         made = self._plan_in_force(inputs_digest(services, topology, models, settings))
         if made is None:
             others = read_used_by_others(topology, settings.accelerator)
@@ -94,7 +99,8 @@ class Host:
         if not made.fits:
             raise InferenceError(refusal_text(made), plan=made.to_dict())
         minors = {gpu.uuid: gpu.minor_number for gpu in topology.gpus if gpu.uuid and gpu.minor_number is not None}
-        return Wanted(made, _render.generation(made, services, _render.Box(engine, self.paths, minors), sources()))
+        box = _render.Box(engine, self.paths, minors, params["gpu_health"], self.store.digest_key())
+        return Wanted(made, _render.generation(made, services, box, sources()))
 
     def _plan_in_force(self, digest: str) -> Plan | None:
         """The deployed plan, if it was made from the same statements of user and hardware.
@@ -130,12 +136,13 @@ class Host:
         running = self._systemd.states(list(in_force))
         ours = {ticket.port for name, ticket in in_force.items() if running[name].main_pid}
         for name, ticket in tickets(wanted.files).items():
-            problem = listen_problem(ticket.host, ticket.port) if name in changes.touched else None
-            if problem and ticket.port not in ours:
+            asks = ticket.port is not None and name in changes.touched and ticket.port not in ours
+            problem = listen_problem(ticket.host, ticket.port) if asks else None
+            if problem:
                 raise InferenceError(f"service '{name}' {problem}", service=name)
 
-    def describe(self, measure: bool) -> dict[str, Any]:
-        """What is deployed and how it is, as vllm_deployment_info returns it."""
+    def describe(self, measure: bool, since: str) -> dict[str, Any]:
+        """What is deployed, how it is and what went wrong ``since``, as vllm_deployment_info returns it."""
         files = self.store.in_force()
         made = files.get(_render.PLAN_FILE)
         observed = self.deployment().observe(files, ask=False)
@@ -152,7 +159,14 @@ class Host:
                 {**service, **self._memory(service, planned.get(service["name"]), in_force, files)}
                 for service in services
             ],
+            **history(self._journal, names, self._gpu_addresses(planned), window(since)),
         }
+
+    @staticmethod
+    def _gpu_addresses(planned: Mapping[str, PlannedService]) -> dict[str, list[str]]:
+        """The PCI addresses of every service's GPUs, as the kernel writes them."""
+        addresses = {gpu.uuid: pci_address(gpu.pci_bus_id) for gpu in read_topology().gpus if gpu.pci_bus_id}
+        return {name: [addresses[d] for d in item.devices if d in addresses] for name, item in planned.items()}
 
     def _memory(
         self,

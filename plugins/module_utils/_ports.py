@@ -1,10 +1,11 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a port can be listened on, asked of the kernel in the only way that answers: by trying."""
+"""Whether a port or a unix socket can be listened on, asked of the kernel in the only way that answers: by trying."""
 
 from __future__ import annotations
 
+import os
 import socket
 
 
@@ -22,3 +23,16 @@ def listen_problem(host: str, port: int) -> str | None:
                 "the service another one"
             )
     return None
+
+
+def clear_socket(path: str) -> str | None:
+    """Remove a unix socket that nobody listens on; return why it cannot be had, None where it can."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except FileNotFoundError:
+            return None
+        except OSError:  # refused: whoever made it is gone
+            os.unlink(path)
+            return None
+    return f"cannot listen on {path}: another process does; stop it"

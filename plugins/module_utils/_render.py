@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import ipaddress
 import json
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from ._ticket import Ticket
 PLAN_FILE = "plan.json"
 TEMPLATE_FILE = "systemd/vllm@.service"
 TARGET_FILE = "systemd/vllm.target"
+WATCHDOG_FILE = "systemd/vllm-watchdog@.service"
 
 
 def drop_in_directory(service: str) -> str:
@@ -29,11 +31,17 @@ def drop_in_directory(service: str) -> str:
 
 @dataclass(frozen=True)
 class Box:
-    """What of the host goes into the files: the engine, the places, and the minor device number of GPUs by UUID."""
+    """What of the host goes into the files.
+
+    The engine, the places, the minor device number of GPUs by UUID, what their health means to a start, and the key
+    of the host's digests.
+    """
 
     engine: _engine.Engine
     paths: _units.Paths
     minors: Mapping[str, int]
+    gpu_health: Mapping[str, str]
+    digest_key: bytes
 
 
 def generation(plan: Plan, services: Sequence[Service], box: Box, guard_sources: Mapping[str, str]) -> dict[str, File]:
@@ -44,6 +52,7 @@ def generation(plan: Plan, services: Sequence[Service], box: Box, guard_sources:
     files = {
         PLAN_FILE: File(json.dumps(plan.to_dict(), indent=1, sort_keys=True) + "\n"),
         TEMPLATE_FILE: File(_units.template(box.paths, box.engine.accelerator)),
+        WATCHDOG_FILE: File(_units.watchdog_template(box.paths)),
         TARGET_FILE: File(_units.target([planned.name for planned in plan.services])),
     }
     files.update({f"lib/{name}": File(text) for name, text in guard_sources.items()})
@@ -72,6 +81,8 @@ def _service_files(planned: PlannedService, service: Service, neighbours: int, b
             memory_max=service.memory_max,
             memory_high=service.memory_high,
             device_minors=sorted(box.minors[device] for device in planned.devices if device in box.minors),
+            on_socket=service.port is None,
+            watched=service.watchdog.enabled,
         ),
         box.paths,
     )
@@ -91,10 +102,15 @@ def _service_files(planned: PlannedService, service: Service, neighbours: int, b
         required_free_bytes=dict(planned.required_free_bytes),
         start_timeout=service.start_timeout,
         neighbours=neighbours,
-        digest=_digest([*(file.text for _, file in sorted(files.items())), template, _section_service(drop_in)]),
+        digest=_digest(
+            box.digest_key, [*(file.text for _, file in sorted(files.items())), template, _section_service(drop_in)]
+        ),
+        gpu_health=dict(box.gpu_health),
+        watchdog=service.watchdog,
     )
     files[f"{base}/guard.json"] = File(ticket.to_json())
     files[f"systemd/{drop_in_directory(planned.name)}/10-plan.conf"] = File(drop_in)
+    files[f"systemd/{_units.timer_name(planned.name)}"] = File(_units.timer(planned.name, service.watchdog))
     return files
 
 
@@ -103,8 +119,9 @@ def _section_service(drop_in: str) -> str:
     return drop_in.partition("[Service]")[2]
 
 
-def _digest(texts: Sequence[str]) -> str:
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+def _digest(key: bytes, texts: Sequence[str]) -> str:
+    """Keyed: secrets are among the texts, and the digest is in files that the services' group may read."""
+    return hmac.new(key, "\0".join(texts).encode(), hashlib.sha256).hexdigest()
 
 
 def _is_loopback(host: str) -> bool:

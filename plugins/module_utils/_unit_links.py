@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The links by which systemd finds the units of the generation in force.
 
-systemd's directory holds links only: to the template and the target, and one per service to its drop-ins, all through
-``/etc/vllm/current``. Switching the generation so switches the units with it; there is no second copy to fall behind.
+systemd's directory holds links only: to the templates and the target, and per service to its drop-ins and its
+timer, all through ``/etc/vllm/current``. Switching the generation so switches the units with it; there is no second
+copy to fall behind.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ._render import TARGET_FILE, TEMPLATE_FILE, drop_in_directory
-from ._units import Paths
+from ._render import TARGET_FILE, TEMPLATE_FILE, WATCHDOG_FILE, drop_in_directory
+from ._units import Paths, timer_name
+
+_UNITS = (TEMPLATE_FILE, WATCHDOG_FILE, TARGET_FILE)
 
 
 class UnitLinks:
@@ -26,13 +29,12 @@ class UnitLinks:
 
     def _wanted(self, services: Iterable[str]) -> dict[Path, str]:
         links = {
-            self._directory / Path(TEMPLATE_FILE).name: str(self._current / TEMPLATE_FILE),
-            self._directory / Path(TARGET_FILE).name: str(self._current / TARGET_FILE),
+            **{self._directory / Path(file).name: str(self._current / file) for file in _UNITS},
             self._directory / "multi-user.target.wants" / Path(TARGET_FILE).name: str(self._current / TARGET_FILE),
         }
         for service in services:
-            name = drop_in_directory(service)
-            links[self._directory / name] = str(self._current / "systemd" / name)
+            for name in (drop_in_directory(service), timer_name(service)):
+                links[self._directory / name] = str(self._current / "systemd" / name)
         return links
 
     def complete(self, services: Sequence[str]) -> bool:
