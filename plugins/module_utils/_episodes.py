@@ -19,9 +19,11 @@ from ._xid import DEGRADED, FAILED, Xid, parse_xid
 
 # systemd's own names of its messages (systemd/sd-messages.h).
 _STARTING = "7d4958e842da4a758f6c1cdc7b36dcc5"
+_EXITED = "98e322203f7a4ed290d09fe03c09fe15"
+_KILLED_FOR_MEMORY = "fe6faa94e7774663a0da52717891d8ef"
 _STARTED = "39f53479d3a045ac8e11786248231fbf"
 _STOPPING = "de5b426a63be47a7b6ac3eaac82e2f6f"
-_PROCESS_EXIT = "98e322203f7a4ed290d09fe03c09fe15"
+_STOPPED = "9d1aaa27d60140bd96365438aad20286"
 _FAILED = "d9b373ed55a64feb8242e02dbe79a49c"
 _ENDED_WELL = "7ad2d189f7e94e70a38c781354912448"
 _RESTARTING = "5eb03494b6584870a536b337290809b3"
@@ -103,15 +105,15 @@ def _told(life: Life, entry: Entry) -> Life:
     kind = entry.message_id
     if kind == _STARTED and life.serving is None:
         return replace(life, serving=entry.time)
-    if kind == _STOPPING and life.ended is None:
+    # A start that is broken off is stopped without having been said to stop; an automatic restart stops, too.
+    if (kind == _STOPPING and life.ended is None) or (kind == _STOPPED and not life.restarted):
         return replace(life, asked=True)
     if kind == _RESTARTING:
         return replace(life, restarted=True)
     if kind in (_FAILED, _ENDED_WELL) and life.ended is None:
         return replace(life, ended=entry.time, said=(*life.said, entry.text))
-    if kind in (_STARTING, _STARTED):
-        return life
-    return replace(life, said=(*life.said, entry.text))
+    # What has no name of its own are warnings, such as that of a start that took too long, and the watchdog's words.
+    return replace(life, said=(*life.said, entry.text)) if kind in ("", _EXITED, _KILLED_FOR_MEMORY) else life
 
 
 def incidents(

@@ -20,6 +20,36 @@ STOP_MARGIN_SECONDS = 20
 # Nodes of the driver that every CUDA process opens, beside the GPU's own.
 _DRIVER_NODES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset")
 
+# What holds for everything that runs code here.
+_COMMON_HARDENING = (
+    "AmbientCapabilities=",
+    "CapabilityBoundingSet=",
+    "DevicePolicy=closed",
+    "KeyringMode=private",
+    "LockPersonality=yes",
+    "NoNewPrivileges=yes",
+    "PrivateTmp=yes",
+    "ProtectClock=yes",
+    "ProtectControlGroups=yes",
+    "ProtectHome=yes",
+    "ProtectHostname=yes",
+    "ProtectKernelLogs=yes",
+    "ProtectKernelModules=yes",
+    "ProtectKernelTunables=yes",
+    "ProtectProc=invisible",
+    "ProtectSystem=strict",
+    "RemoveIPC=yes",
+    "RestrictNamespaces=yes",
+    "RestrictRealtime=yes",
+    "RestrictSUIDSGID=yes",
+    "SystemCallArchitectures=native",
+    "SystemCallErrorNumber=EPERM",
+    "SystemCallFilter=@system-service",
+    "SystemCallFilter=~@privileged @resources",
+    "UMask=0077",
+)
+_NO_DEVICES = ("PrivateDevices=yes", "PrivateUsers=yes")
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -77,8 +107,10 @@ def watchdog_name(service: str) -> str:
 def template(paths: Paths, accelerator: str) -> str:
     """``vllm@.service``: everything that is the same for every service of the host.
 
-    Restart=always, because a crashed engine exits 0. KillMode=mixed, because SIGTERM to the workers breaks the
-    requests in flight, and because what the main process leaves behind must not keep the GPU.
+    Restart=always, because a crashed engine exits 0. The start limit gives up a service that does not come to serve;
+    one that does has its attempts forgotten (reset-failed needs root), else the third crash within an hour would be
+    its last. KillMode=mixed, because SIGTERM to the workers breaks the requests in flight, and because what the main
+    process leaves behind must not keep the GPU.
     """
     guard = _guard(paths)
     sections = [
@@ -105,6 +137,7 @@ def template(paths: Paths, accelerator: str) -> str:
             f"EnvironmentFile=-{paths.current}/services/%i/secrets",
             f"ExecStartPre={guard} admit %i",
             f"ExecStartPost={guard} ready %i",
+            "ExecStartPost=+systemctl reset-failed %n",
             f"ExecStopPost={guard} release %i",
             "Restart=always",
             f"RestartSec={RESTART_PAUSE_SECONDS}",
@@ -145,9 +178,14 @@ def watchdog_template(paths: Paths) -> str:
             "LogLevelMax=notice",
             "SyslogIdentifier=vllm-watchdog-%i",
         ),
-        "\n".join(["# Hardening: it reads what the engine answers.", *sorted([*_COMMON_HARDENING, *_NO_DEVICES])]),
+        "\n".join(["# Hardening: it reads what the engine answers.", *_watchdog_hardening()]),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _watchdog_hardening() -> list[str]:
+    lines = ["MemoryDenyWriteExecute=yes", "ProcSubset=pid", "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6"]
+    return sorted([*_COMMON_HARDENING, *_NO_DEVICES, *lines], key=lambda line: line.split("=")[0])
 
 
 def timer(service: str, watchdog: Watchdog) -> str:
@@ -162,43 +200,12 @@ def _guard(paths: Paths) -> str:
     return f"{paths.tools_dir}/bin/python -B {paths.current}/lib/vllm_guard"
 
 
-_COMMON_HARDENING = (
-    "AmbientCapabilities=",
-    "CapabilityBoundingSet=",
-    "DevicePolicy=closed",
-    "KeyringMode=private",
-    "LockPersonality=yes",
-    "NoNewPrivileges=yes",
-    "PrivateTmp=yes",
-    "ProcSubset=all",
-    "ProtectClock=yes",
-    "ProtectControlGroups=yes",
-    "ProtectHome=yes",
-    "ProtectHostname=yes",
-    "ProtectKernelLogs=yes",
-    "ProtectKernelModules=yes",
-    "ProtectKernelTunables=yes",
-    "ProtectProc=invisible",
-    "ProtectSystem=strict",
-    "RemoveIPC=yes",
-    "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
-    "RestrictNamespaces=yes",
-    "RestrictRealtime=yes",
-    "RestrictSUIDSGID=yes",
-    "SystemCallArchitectures=native",
-    "SystemCallErrorNumber=EPERM",
-    "SystemCallFilter=@system-service",
-    "SystemCallFilter=~@privileged @resources",
-    "UMask=0077",
-)
-_NO_DEVICES = ("PrivateDevices=yes", "PrivateUsers=yes")
-
-
 def _hardening(accelerator: str) -> list[str]:
     # @resources is more than a service should have, but the engine binds its threads and their memory.
     binding = "SystemCallFilter=mbind set_mempolicy get_mempolicy migrate_pages sched_setaffinity sched_setscheduler"
     # With a GPU both would hide the driver's device nodes.
-    lines = [*_COMMON_HARDENING, binding, *(_NO_DEVICES if accelerator == "cpu" else ())]
+    lines = [*_COMMON_HARDENING, *(_NO_DEVICES if accelerator == "cpu" else ())]
+    lines += ["ProcSubset=all", "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK", binding]
     return sorted(lines, key=lambda line: line.split("=")[0])
 
 

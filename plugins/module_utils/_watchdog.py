@@ -111,7 +111,7 @@ def _state_path(service: str) -> Path:
 
 def _remembered(service: str, invocation: str) -> _wedged.Watched:
     """What the looks before have left of this start of the engine."""
-    with contextlib.suppress(OSError, ValueError, TypeError):
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         values = json.loads(_state_path(service).read_text())
         if values["invocation"] == invocation:
             progress = values["progress"]
