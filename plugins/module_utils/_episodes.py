@@ -129,21 +129,21 @@ def incidents(
     """
     log = _KernelLog(kernel, gpus)
     found: list[Episode] = []
-    open_ones: dict[str, int] = {}  # service -> place of its incident that has not been overcome
+    open_ones: dict[str, list[int]] = {}  # service -> places of its incidents since it served last
     for life in told:
-        if life.serving is not None and life.service in open_ones:
-            place = open_ones.pop(life.service)
-            found[place] = replace(found[place], lost_seconds=life.serving - found[place].time)
+        if life.serving is not None:
+            for place in open_ones.pop(life.service, ()):
+                found[place] = replace(found[place], lost_seconds=life.serving - found[place].time)
         if life.asked:
             open_ones.pop(life.service, None)
         if not life.crashed or life.ended is None:
             continue
         episode = _episode(life, log.about(life, written.get(life.invocation, ())), written.get(life.invocation, ()))
-        earlier = open_ones.get(life.service)
-        if earlier is not None and found[earlier].kind == episode.kind:
-            found[earlier] = replace(found[earlier], restarts=found[earlier].restarts + episode.restarts)
+        places = open_ones.setdefault(life.service, [])
+        if places and found[places[-1]].kind == episode.kind:
+            found[places[-1]] = replace(found[places[-1]], restarts=found[places[-1]].restarts + episode.restarts)
             continue
-        open_ones[life.service] = len(found)
+        places.append(len(found))
         found.append(episode)
     return sorted([*found, *log.rest()], key=lambda episode: episode.time)
 
@@ -202,7 +202,7 @@ class _KernelLog:
             xid = parse_xid(entry.text)
             if xid is not None and xid.code in FAILED | DEGRADED:
                 key = (xid.pci, xid.code)
-                if entry.time - last.get(key, 0.0) > _XID_SECONDS:
+                if entry.time - last.get(key, float("-inf")) > _XID_SECONDS:
                     found.append(self._alone(entry, xid))
                 last[key] = entry.time
             elif _owner(entry.text) is not None:

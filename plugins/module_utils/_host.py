@@ -136,9 +136,8 @@ class Host:
         running = self._systemd.states(list(in_force))
         ours = {ticket.port for name, ticket in in_force.items() if running[name].main_pid}
         for name, ticket in tickets(wanted.files).items():
-            asks = ticket.port is not None and name in changes.touched and ticket.port not in ours
-            problem = listen_problem(ticket.host, ticket.port) if asks else None
-            if problem:
+            problem = listen_problem(ticket.host, ticket.port) if name in changes.touched else None
+            if problem and ticket.port not in ours:
                 raise InferenceError(f"service '{name}' {problem}", service=name)
 
     def describe(self, measure: bool, since: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -283,7 +283,7 @@ def _parse_watchdog(value: Any, problems: Problems) -> Watchdog:
     stated = Fields(value, problems)
     defaults = vars(Watchdog())
     numbers = {key: stated.integer(key, defaults[key], *limits) for key, limits in WATCHDOG_LIMITS.items()}
-    return Watchdog(**numbers)
+    return replace(Watchdog(), **numbers)
 
 
 def _parse_rope(value: Any, problems: Problems) -> Rope | None:

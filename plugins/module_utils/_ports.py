@@ -9,8 +9,10 @@ import os
 import socket
 
 
-def listen_problem(host: str, port: int) -> str | None:
-    """Return why nobody can listen on ``host:port`` now, with the way out; None where somebody can."""
+def listen_problem(host: str, port: int | None) -> str | None:
+    """Return why nobody can listen on ``host:port`` now, with the way out; None where somebody can, or for no port."""
+    if port is None:
+        return None
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         # As the engine does: a connection of the service before, still closing, is no obstacle.

@@ -43,8 +43,8 @@ def serving(monkeypatch: pytest.MonkeyPatch, *answers: Running | None) -> None:
     monkeypatch.setattr(_watchdog, "find_running", lambda service: queue.pop(0) if len(queue) > 1 else queue[0])
 
 
-def ticket(**watchdog: int) -> Ticket:
-    watched = Watchdog(interval=5, deadline=1, **{"misses": 2, **watchdog})
+def ticket(misses: int = 2) -> Ticket:
+    watched = Watchdog(interval=5, deadline=1, misses=misses)
     return Ticket("mini", "mini", "127.0.0.1", NOBODY, {}, 60, 0, "digest", watchdog=watched)
 
 
@@ -121,5 +121,5 @@ def test_only_a_unit_that_serves_and_has_no_job_is_looked_at(
     monkeypatch: pytest.MonkeyPatch, shown: str, running: Running | None
 ) -> None:
     answer = subprocess.CompletedProcess([], 0, stdout=shown)
-    monkeypatch.setattr(_watchdog.subprocess, "run", lambda *_arguments, **_keys: answer)
+    monkeypatch.setattr(subprocess, "run", lambda *_arguments, **_keys: answer)
     assert _watchdog.find_running("mini") == running
