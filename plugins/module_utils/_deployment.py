@@ -54,7 +54,7 @@ def api_key(files: Mapping[str, File], service: str) -> str | None:
 
 def endpoint(files: Mapping[str, File], ticket: Ticket) -> Endpoint:
     """Where a service of these files answers."""
-    return Endpoint(ticket.host, ticket.port, ticket.model, api_key(files, ticket.service))
+    return ticket.endpoint_with(api_key(files, ticket.service))
 
 
 def endpoints(files: Mapping[str, File]) -> dict[str, Endpoint]:

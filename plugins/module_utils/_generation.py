@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ class GenerationStore:
     def __init__(self, root: str, group_id: int) -> None:
         self._root = Path(root)
         self._group_id = group_id
+        self._digest_key: bytes | None = None
 
     @property
     def _directory(self) -> Path:
@@ -56,6 +58,16 @@ class GenerationStore:
     def link(self) -> Path:
         """The link to the generation in force."""
         return self._root / "current"
+
+    @property
+    def _key_path(self) -> Path:
+        return self._root / "digest.key"
+
+    def digest_key(self) -> bytes:
+        """The host's random key for digests of what holds secrets, root's alone; a new one is kept by ``write``."""
+        if self._digest_key is None:
+            self._digest_key = self._key_path.read_bytes() if self._key_path.exists() else secrets.token_bytes(32)
+        return self._digest_key
 
     def numbers(self) -> list[int]:
         """All complete generations, oldest first."""
@@ -126,6 +138,7 @@ class GenerationStore:
         aside = self._directory / f".{number}.incomplete"
         self.prepare()
         try:
+            self._keep_digest_key()
             shutil.rmtree(aside, ignore_errors=True)
             self._make_directory(aside)
             for name, file in sorted(files.items()):
@@ -154,6 +167,12 @@ class GenerationStore:
             f"cannot write {what} below {self._directory} ({error.strerror}); the generation in force is unchanged: "
             "make room or the directory writable, and run again"
         )
+
+    def _keep_digest_key(self) -> None:
+        with contextlib.suppress(FileExistsError):
+            descriptor = os.open(self._key_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(self.digest_key())
 
     def _make_directory(self, path: Path) -> None:
         path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
@@ -207,8 +226,9 @@ class GenerationStore:
         return doomed
 
     def remove_all(self) -> None:
-        """Delete every generation and the link."""
+        """Delete every generation, the link and the key."""
         self.switch(None)
+        self._key_path.unlink(missing_ok=True)
         shutil.rmtree(self._directory, ignore_errors=True)
 
 

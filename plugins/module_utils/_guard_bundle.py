@@ -23,6 +23,7 @@ from . import (
     _incidents,
     _job,
     _manifest,
+    _metrics,
     _numa,
     _nvml,
     _places,
@@ -30,11 +31,14 @@ from . import (
     _progress,
     _records,
     _recover,
+    _requests,
     _systemd,
     _ticket,
     _topology,
     _transaction,
     _unit_links,
+    _watchdog,
+    _wedged,
 )
 
 _MODULES = (
@@ -50,6 +54,7 @@ _MODULES = (
     _incidents,
     _job,
     _manifest,
+    _metrics,
     _numa,
     _nvml,
     _places,
@@ -57,11 +62,14 @@ _MODULES = (
     _progress,
     _records,
     _recover,
+    _requests,
     _systemd,
     _ticket,
     _topology,
     _transaction,
     _unit_links,
+    _watchdog,
+    _wedged,
 )
 _PACKAGE = "llmops_inference"
 
@@ -73,7 +81,7 @@ from {_PACKAGE}.%s import main
 sys.exit(main(sys.argv[1:]))
 '''
 _PROGRAMS = {
-    "vllm_guard": ("_guard", "What the units run around the engine: vllm_guard admit|ready|release NAME."),
+    "vllm_guard": ("_guard", "What the units run around the engine: vllm_guard admit|ready|release|look NAME."),
     "vllm_recover": ("_recover", "The way back at boot: vllm_recover CONFIG_ROOT UNIT_DIRECTORY GROUP."),
 }
 

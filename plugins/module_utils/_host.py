@@ -21,9 +21,12 @@ from ._deployment import MEASURED_TOKENS, Deployment, Report, endpoints, tickets
 from ._engine import check_engine_args
 from ._errors import InferenceError, NotInstalledError
 from ._generation import File, GenerationStore
+from ._gpu_health import judged_by
 from ._guard_bundle import sources
 from ._health import generate
+from ._history import history, window
 from ._job import holder
+from ._journal import Journal
 from ._layout import parse_layout
 from ._nvml import import_from, read_topology
 from ._placement import inputs_digest, plan
@@ -37,6 +40,7 @@ from ._systemd import RunCommand, Systemd
 from ._transaction import TransactionRecord
 from ._unit_links import UnitLinks
 from ._usage import Gauge, Recorder, actual, predicted
+from ._xid import pci_address, with_xids
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Host:
         import_from(params["tools_dir"])
         self._params = params
         self._systemd = Systemd(run_command)
+        self._journal = Journal(run_command)
         self.paths = Paths(tools_dir=params["tools_dir"], user=params["user"], group=params["group"])
         self.store = GenerationStore(self.paths.config_root, _group_id(params["group"]))
         self.record = TransactionRecord(self.paths.transaction)
@@ -112,7 +117,7 @@ class Host:
             check_engine_args(service, engine)
         models = read_models(services)
         self._check_access(service.model for service in services)
-        topology = read_topology()
+        topology = judged_by(params["gpu_health"], with_xids(read_topology(), self._journal.xids_since_boot()))
         made = self._plan_in_force(inputs_digest(services, topology, models, settings))
         if made is None:
             others = read_used_by_others(topology, settings.accelerator)
@@ -120,7 +125,8 @@ class Host:
         if not made.fits:
             raise InferenceError(refusal_text(made), plan=made.to_dict())
         minors = {gpu.uuid: gpu.minor_number for gpu in topology.gpus if gpu.uuid and gpu.minor_number is not None}
-        return Wanted(made, _render.generation(made, services, _render.Box(engine, self.paths, minors), sources()))
+        box = _render.Box(engine, self.paths, minors, params["gpu_health"], self.store.digest_key())
+        return Wanted(made, _render.generation(made, services, box, sources()))
 
     def kept(self, number: int | None) -> Wanted:
         """A kept generation, by default the one that served before; refused where it cannot serve as it did."""
@@ -172,8 +178,8 @@ class Host:
             if problem and ticket.port not in ours:
                 raise InferenceError(f"service '{name}' {problem}", service=name)
 
-    def describe(self, measure: bool) -> dict[str, Any]:
-        """What is deployed and how it is, as vllm_deployment_info returns it."""
+    def describe(self, measure: bool, since: str) -> dict[str, Any]:
+        """What is deployed, how it is and what went wrong ``since``, as vllm_deployment_info returns it."""
         files = self.store.in_force()
         made = files.get(PLAN_FILE)
         interrupted = self.record.read()
@@ -192,7 +198,14 @@ class Host:
                 {**service, **self._memory(service, planned.get(service["name"]), in_force, files)}
                 for service in services
             ],
+            **history(self._journal, names, self._gpu_addresses(planned), window(since)),
         }
+
+    @staticmethod
+    def _gpu_addresses(planned: Mapping[str, PlannedService]) -> dict[str, list[str]]:
+        """The PCI addresses of every service's GPUs, as the kernel writes them."""
+        addresses = {gpu.uuid: pci_address(gpu.pci_bus_id) for gpu in read_topology().gpus if gpu.pci_bus_id}
+        return {name: [addresses[d] for d in item.devices if d in addresses] for name, item in planned.items()}
 
     def _memory(
         self,

@@ -14,6 +14,7 @@ RECOVER_UNIT = "vllm-recover.service"
 PLAN_FILE = "plan.json"
 NEEDS_FILE = "needs.json"
 TEMPLATE_FILE = "systemd/vllm@.service"
+WATCHDOG_FILE = "systemd/vllm-watchdog@.service"
 TARGET_FILE = f"systemd/{TARGET_UNIT}"
 RECOVER_FILE = f"systemd/{RECOVER_UNIT}"
 
@@ -42,6 +43,16 @@ class Paths:
 def unit_name(service: str) -> str:
     """The unit of a service: ``vllm@NAME.service``."""
     return f"vllm@{service}.service"
+
+
+def timer_name(service: str) -> str:
+    """The timer that has a service looked at: ``vllm-watchdog@NAME.timer``."""
+    return f"vllm-watchdog@{service}.timer"
+
+
+def watchdog_name(service: str) -> str:
+    """The unit of one look at a service: ``vllm-watchdog@NAME.service``."""
+    return f"vllm-watchdog@{service}.service"
 
 
 def drop_in_directory(service: str) -> str:

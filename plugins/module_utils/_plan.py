@@ -73,7 +73,7 @@ class PlannedService:
     model: str
     served_model_name: str
     host: str
-    port: int
+    port: int | None  # None: it listens on its unix socket
     devices: tuple[str, ...]
     device_indices: tuple[int, ...]
     tensor_parallel_size: int
@@ -174,6 +174,7 @@ KINDS: Mapping[str, Callable[[Any], bool]] = {
     "str": lambda value: isinstance(value, str),
     "str | None": lambda value: value is None or isinstance(value, str),
     "int": lambda value: type(value) is int,
+    "int | None": lambda value: value is None or type(value) is int,
     "float": lambda value: type(value) in (int, float) and math.isfinite(value),
     "tuple[str, ...]": lambda value: isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value),
     "tuple[int, ...]": lambda value: isinstance(value, (list, tuple)) and all(type(item) is int for item in value),

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import ipaddress
 import json
 from collections.abc import Mapping, Sequence
@@ -21,8 +22,10 @@ from ._places import (
     RECOVER_FILE,
     TARGET_FILE,
     TEMPLATE_FILE,
+    WATCHDOG_FILE,
     Paths,
     drop_in_directory,
+    timer_name,
 )
 from ._plan import Plan, PlannedService
 from ._ticket import Ticket
@@ -30,11 +33,17 @@ from ._ticket import Ticket
 
 @dataclass(frozen=True)
 class Box:
-    """What of the host goes into the files: the engine, the places, and the minor device number of GPUs by UUID."""
+    """What of the host goes into the files.
+
+    The engine, the places, the minor device number of GPUs by UUID, what their health means to a start, and the key
+    of the host's digests.
+    """
 
     engine: _engine.Engine
     paths: Paths
     minors: Mapping[str, int]
+    gpu_health: Mapping[str, str]
+    digest_key: bytes
 
 
 def generation(plan: Plan, services: Sequence[Service], box: Box, guard_sources: Mapping[str, str]) -> dict[str, File]:
@@ -45,6 +54,7 @@ def generation(plan: Plan, services: Sequence[Service], box: Box, guard_sources:
     files = {
         PLAN_FILE: File(json.dumps(plan.to_dict(), indent=1, sort_keys=True) + "\n"),
         TEMPLATE_FILE: File(_units.template(box.paths, box.engine.accelerator)),
+        WATCHDOG_FILE: File(_units.watchdog_template(box.paths)),
         TARGET_FILE: File(_units.target([planned.name for planned in plan.services])),
         RECOVER_FILE: File(_units.recover(box.paths)),
         NEEDS_FILE: File(_needs(plan, box).to_json()),
@@ -80,6 +90,8 @@ def _service_files(planned: PlannedService, service: Service, neighbours: int, b
             memory_max=service.memory_max,
             memory_high=service.memory_high,
             device_minors=sorted(box.minors[device] for device in planned.devices if device in box.minors),
+            on_socket=service.port is None,
+            watched=service.watchdog.enabled,
         ),
         box.paths,
     )
@@ -99,10 +111,15 @@ def _service_files(planned: PlannedService, service: Service, neighbours: int, b
         required_free_bytes=dict(planned.required_free_bytes),
         start_timeout=service.start_timeout,
         neighbours=neighbours,
-        digest=_digest([*(file.text for _, file in sorted(files.items())), template, _section_service(drop_in)]),
+        digest=_digest(
+            box.digest_key, [*(file.text for _, file in sorted(files.items())), template, _section_service(drop_in)]
+        ),
+        gpu_health=dict(box.gpu_health),
+        watchdog=service.watchdog,
     )
     files[f"{base}/guard.json"] = File(ticket.to_json())
     files[f"systemd/{drop_in_directory(planned.name)}/10-plan.conf"] = File(drop_in)
+    files[f"systemd/{timer_name(planned.name)}"] = File(_units.timer(planned.name, service.watchdog))
     return files
 
 
@@ -111,8 +128,9 @@ def _section_service(drop_in: str) -> str:
     return drop_in.partition("[Service]")[2]
 
 
-def _digest(texts: Sequence[str]) -> str:
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+def _digest(key: bytes, texts: Sequence[str]) -> str:
+    """Keyed: secrets are among the texts, and the digest is in files that the services' group may read."""
+    return hmac.new(key, "\0".join(texts).encode(), hashlib.sha256).hexdigest()
 
 
 def _is_loopback(host: str) -> bool:

@@ -137,7 +137,7 @@ class Systemd:
             cursor = str(fields.get("__CURSOR", cursor))
             service = names.get(str(fields.get("_SYSTEMD_UNIT", fields.get("UNIT", ""))))
             if service:
-                lines.append(JournalLine(service, _message(fields.get("MESSAGE"))))
+                lines.append(JournalLine(service, message(fields.get("MESSAGE"))))
         return lines, cursor
 
     def startup(self, service: str) -> list[str]:
@@ -166,7 +166,7 @@ def _unit_state(fields: Mapping[str, str]) -> UnitState:
     )
 
 
-def _message(field: object) -> str:
+def message(field: object) -> str:
     """journald gives a line that is not valid UTF-8 as a list of bytes."""
     if isinstance(field, list):
         return bytes(field).decode("utf-8", "replace")

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The links by which systemd finds the units of the generation in force.
 
-systemd's directory holds links only: to the template, the target and the way back at boot, and one per service to its
-drop-ins, all through ``/etc/vllm/current``. Switching the generation so switches the units with it; there is no second
-copy to fall behind.
+systemd's directory holds links only: to the templates, the target and the way back at boot, and per service to its
+drop-ins and its timer, all through ``/etc/vllm/current``. Switching the generation so switches the units with it;
+there is no second copy to fall behind.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Optional
 
 from . import _durable
 from ._errors import InferenceError
-from ._places import RECOVER_FILE, TARGET_FILE, TEMPLATE_FILE, Paths, drop_in_directory
+from ._places import RECOVER_FILE, TARGET_FILE, TEMPLATE_FILE, WATCHDOG_FILE, Paths, drop_in_directory, timer_name
 
 # Path of a link -> where it points and where it should; None: it is not there, or should not be.
 Links = Mapping[str, "tuple[Optional[str], Optional[str]]"]
@@ -31,12 +31,13 @@ class UnitLinks:
         self._current = Path(paths.current)
 
     def _wanted(self, services: Iterable[str]) -> dict[Path, str]:
-        links = {self._directory / Path(file).name: file for file in (TEMPLATE_FILE, TARGET_FILE, RECOVER_FILE)}
+        units = (TEMPLATE_FILE, WATCHDOG_FILE, TARGET_FILE, RECOVER_FILE)
+        links = {self._directory / Path(file).name: file for file in units}
         for file in (TARGET_FILE, RECOVER_FILE):  # what systemctl enable would make
             links[self._directory / "multi-user.target.wants" / Path(file).name] = file
         for service in services:
-            name = drop_in_directory(service)
-            links[self._directory / name] = f"systemd/{name}"
+            for name in (drop_in_directory(service), timer_name(service)):
+                links[self._directory / name] = f"systemd/{name}"
         return {link: str(self._current / file) for link, file in links.items()}
 
     def differences(self, services: Iterable[str]) -> Links:

@@ -53,6 +53,23 @@ def test_secrets_belong_to_root_alone_and_the_rest_to_the_group(store: Generatio
     assert stat.S_IMODE((path / "services").stat().st_mode) == 0o750
 
 
+def test_the_key_of_digests_is_random_kept_with_the_first_generation_and_roots_alone(
+    store: GenerationStore, tmp_path: Path
+) -> None:
+    key = store.digest_key()
+    other = GenerationStore(str(tmp_path / "other"), os.getgid())
+    assert (len(key), key == other.digest_key()) == (32, False)
+    kept = tmp_path / "vllm/digest.key"
+    assert not kept.exists(), "looking leaves nothing behind"
+    store.write(FILES, 1, replaces=None)
+    assert (kept.read_bytes(), stat.S_IMODE(kept.stat().st_mode)) == (key, 0o600)
+    assert GenerationStore(str(tmp_path / "vllm"), os.getgid()).digest_key() == key
+    store.write(FILES, 1, replaces=None)
+    assert kept.read_bytes() == key
+    store.remove_all()
+    assert not kept.exists()
+
+
 def test_switching_is_one_link_and_can_go_back(store: GenerationStore) -> None:
     first, second = 1, 2
     store.write(FILES, first, None)

@@ -17,6 +17,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._layout import (
     Service,
     parse_layout,
 )
+from ansible_collections.llmops.inference.plugins.module_utils._wedged import Watchdog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,9 +88,30 @@ def test_secrets_do_not_show() -> None:
         assert "geheim" not in mistake({**PLAIN, "secret_environment": wrong})
 
 
+def test_a_service_on_a_socket_has_no_port_whatever_is_stated() -> None:
+    assert parse(socket=True).port is None
+    assert parse(socket=True, port=None).port is None
+    assert parse(socket=False).port == 8001
+    both = parse_layout([{**PLAIN, "socket": True}, {**PLAIN, "name": "micro", "socket": True}])
+    assert [service.port for service in both] == [None, None]
+
+
+def test_every_service_is_watched_unless_the_layout_says_otherwise() -> None:
+    assert parse().watchdog == Watchdog(enabled=True, interval=30, deadline=30, misses=3, stall=600)
+    assert parse(watchdog=True).watchdog == Watchdog()
+    assert not parse(watchdog=False).watchdog.enabled
+    assert parse(watchdog={"interval": "10", "misses": 5}).watchdog == Watchdog(interval=10, misses=5)
+
+
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
+        ({"socket": "yes please"}, "socket must be true or false"),
+        ({"watchdog": 7}, "watchdog is false or takes deadline, interval, misses, stall, not 7"),
+        ({"watchdog": {"every": 7}}, "watchdog is false or takes"),
+        ({"watchdog": {"interval": 1}}, "interval must be a whole number from 5 to 86400, not 1"),
+        ({"watchdog": {"misses": 0}}, "misses must be a whole number from 1"),
+        ({"watchdog": {"deadline": "soon"}}, "deadline must be a whole number"),
         ({"name": "Mini"}, "no valid systemd instance"),
         ({"name": "-mini"}, "no valid systemd instance"),
         ({"name": "a/b"}, "no valid systemd instance"),

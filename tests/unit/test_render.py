@@ -19,10 +19,12 @@ from ansible_collections.llmops.inference.plugins.module_utils._engine import (
 )
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._generation import File, changed_paths
+from ansible_collections.llmops.inference.plugins.module_utils._gpu_health import DEFAULT_ANSWERS
 from ansible_collections.llmops.inference.plugins.module_utils._places import Paths
 from ansible_collections.llmops.inference.tests.unit import scene
 
 FLAGS = frozenset({"enforce-eager", "enable-prefix-caching", "max-num-seqs", "hf-overrides", "seed"})
+KEY = b"of this host"
 MINORS = {f"GPU-{index:08x}": index + 4 for index in range(3)}
 
 
@@ -38,7 +40,7 @@ def rendered(accelerator: str = "cuda", **keys: Any) -> dict[str, File]:
         layout = [{key: value for key, value in item.items() if key != "gpus"} for item in layout]
     made = scene.planned(layout, topology, accelerator=accelerator)
     assert made.fits, made.refusals
-    box = _render.Box(engine(accelerator), Paths(), MINORS)
+    box = _render.Box(engine(accelerator), Paths(), MINORS, DEFAULT_ANSWERS, KEY)
     return _render.generation(made, scene.parsed(layout, accelerator), box, {"vllm_guard": "code"})
 
 
@@ -152,7 +154,7 @@ def test_an_engine_restarts_for_what_it_was_started_with_and_for_nothing_else(
 def test_new_code_around_the_engines_restarts_none_of_them() -> None:
     layout = scene.reference_layout()
     made = scene.planned(layout, scene.box(80, 80, 80))
-    box = _render.Box(engine(), Paths(), MINORS)
+    box = _render.Box(engine(), Paths(), MINORS, DEFAULT_ANSWERS, KEY)
     old, new = (
         _render.generation(made, scene.parsed(layout), box, {"vllm_guard": code}) for code in ("old code", "new code")
     )
