@@ -68,7 +68,7 @@ def _service_files(planned: PlannedService, service: Service, neighbours: int, b
             start_timeout=service.start_timeout,
             shutdown_timeout=service.shutdown_timeout,
             neighbours=neighbours,
-            loopback_only=_is_loopback(service.host),
+            peers=_peers(service),
             memory_max=service.memory_max,
             memory_high=service.memory_high,
             device_minors=sorted(box.minors[device] for device in planned.devices if device in box.minors),
@@ -105,6 +105,13 @@ def _section_service(drop_in: str) -> str:
 
 def _digest(texts: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+def _peers(service: Service) -> Sequence[str] | None:
+    """Who may reach a service beside loopback; its own address is there for the host's own checks of it."""
+    if _is_loopback(service.host):
+        return []
+    return [service.host, *service.allow_from] if service.allow_from else None
 
 
 def _is_loopback(host: str) -> bool:
