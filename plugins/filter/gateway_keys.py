@@ -23,7 +23,7 @@ description:
   - No message shows a key or a hash.
 options:
   _input:
-    description: The keys, each with C(name), C(key) or C(sha256), and C(requests_per_minute) where it has its own limit.
+    description: The keys, each with C(name), C(key) or C(sha256), and C(requests_per_minute) where it has its own.
     type: list
     elements: dict
     required: true

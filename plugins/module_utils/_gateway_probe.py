@@ -38,7 +38,7 @@ class Progress:
     kv_cache_usage: float
 
     def beyond(self, before: Progress | None) -> bool:
-        """Whether the engine worked since ``before``; the cache fills while a prompt is read that yields no token yet."""
+        """Whether the engine worked since ``before``; while it reads a long prompt, only its cache fills."""
         if before is None:
             return False
         filling = self.kv_cache_usage > 0 and self.kv_cache_usage != before.kv_cache_usage

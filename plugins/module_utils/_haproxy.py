@@ -100,6 +100,8 @@ class Gateway:
             connection.settimeout(_ANSWER_SECONDS)
             connection.connect(self._path)
             connection.sendall(f"{command}\n".encode())
+            # The master goes on listening for commands until it hears that there are no more.
+            connection.shutdown(socket.SHUT_WR)
             with connection.makefile("rb") as answer:
                 return answer.read().decode("utf-8", "replace")
 
@@ -115,8 +117,8 @@ def of_host(servers: Sequence[Server], host: str, services: Sequence[str]) -> li
 
 
 def wait(
-    look: Callable[[], Sequence[Server]], done: Callable[[Server], bool], timeout: float
-) -> tuple[Sequence[Server], Sequence[Server]]:
+    look: Callable[[], list[Server]], done: Callable[[Server], bool], timeout: float
+) -> tuple[list[Server], list[Server]]:
     """Look until every server is done, at most ``timeout`` seconds; returns all of them, and those that are not."""
     deadline = time.monotonic() + timeout
     while True:

@@ -25,6 +25,8 @@ attributes:
     support: full
   diff_mode:
     support: none
+  idempotent:
+    support: full
 requirements:
   - Python >= 3.9
   - HAProxy >= 2.6 in master-worker mode, as Debian runs it, and root's rights.
@@ -110,9 +112,15 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._haproxy import MASTER_SOCKET, STATE_FILE, Gateway, Server, of_host, wait
+from ansible_collections.llmops.inference.plugins.module_utils._haproxy import (
+    MASTER_SOCKET,
+    STATE_FILE,
+    Gateway,
+    Server,
+    of_host,
+    wait,
+)
 
 
 def set_servers(gateway: Gateway, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -138,13 +146,18 @@ def set_servers(gateway: Gateway, params: dict[str, Any], check_mode: bool) -> d
         params["timeout"],
     )
     if late:
-        what = ", ".join(f"{server.name} with {server.sessions} requests" if drained else server.name for server in late)
         raise InferenceError(
-            f"{'still at work' if drained else 'not up'} after {params['timeout']:.0f} s: {what}. "
-            + ("Wait longer (timeout), or stop it and lose them." if drained else "Its journal and the probe's say why."),
-            servers=[asdict(server) for server in servers],
+            _too_late(late, drained, params["timeout"]), servers=[asdict(server) for server in servers]
         )
     return _result(bool(wrong), f"{word}: {names}; {'no request is left' if drained else 'all checks pass'}.", servers)
+
+
+def _too_late(late: Sequence[Server], drained: bool, timeout: float) -> str:
+    if drained:
+        working = ", ".join(f"{server.name} with {server.sessions} requests" for server in late)
+        return f"still at work after {timeout:.0f} s: {working}. Wait longer (timeout), or stop it and lose them."
+    names = ", ".join(server.name for server in late)
+    return f"not up after {timeout:.0f} s: {names}. The journal of vllm-gateway-probe says why."
 
 
 def _result(changed: bool, message: str, servers: Sequence[Server]) -> dict[str, Any]:

@@ -102,7 +102,8 @@ def backends_of(services: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             where = ", ".join(f"{service.get('host')}:{service.get('name')}" for service in group)
             problems.append(f"model {shown(model)} has engines with different VLLM_API_KEYs ({where}): give them one.")
         servers = [_server(service) for service in group]
-        repeated = sorted({server["name"] for server in servers if sum(s["name"] == server["name"] for s in servers) > 1})
+        known = [server["name"] for server in servers]
+        repeated = sorted({server for server in known if known.count(server) > 1})
         if repeated:
             problems.append(f"model {shown(model)} has {', '.join(repeated)} more than once: name each service once.")
         paths = list(dict.fromkeys([model, quote(model, safe="")]))
@@ -155,15 +156,16 @@ def keys_of(keys: Iterable[Mapping[str, Any]], requests_per_minute: int) -> list
         key, digest = str(item.get("key") or ""), str(item.get("sha256") or "").lower()
         if key and len(key) < SHORTEST_KEY:
             problems.append(
-                f"{where}: the key has {len(key)} characters, and {SHORTEST_KEY} are the least: a hash protects only what "
-                "cannot be guessed. Make one with 'openssl rand -hex 32'."
+                f"{where}: the key has {len(key)} characters, and {SHORTEST_KEY} are the least: a hash protects only "
+                "what cannot be guessed. Make one with 'openssl rand -hex 32'."
             )
         digest = hashlib.sha256(key.encode()).hexdigest() if key else digest
         if not _SHA256.fullmatch(digest):
             problems.append(f"{where}: its sha256 is not 64 hexadecimal digits.")
         limit = as_integer(item.get("requests_per_minute") or requests_per_minute)
         if limit is None or not 1 <= limit <= 1 << 31:
-            problems.append(f"{where}: requests_per_minute {shown(item.get('requests_per_minute'))} is no number above 0.")
+            limit_shown = shown(item.get("requests_per_minute"))
+            problems.append(f"{where}: requests_per_minute {limit_shown} is no number above 0.")
         for other in found:
             if name == other["name"] or digest == other["sha256"]:
                 problems.append(f"{where} is there twice, by its name or by its value; keep one.")
