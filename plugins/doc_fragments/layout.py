@@ -51,6 +51,15 @@ options:
         description: Address or host name on which the endpoint listens.
         type: str
         default: 127.0.0.1
+      allow_from:
+        description:
+          - IP addresses and networks that may reach an endpoint which does not listen on loopback; a gateway's, for
+            example. Its unit then lets it exchange packets with them and with its own host only
+            (C(IPAddressAllow=), C(IPAddressDeny=any)).
+          - Needs O(services[].host) to be an IP address. Without it, whoever reaches the address reaches the endpoint.
+        type: list
+        elements: str
+        default: []
       gpus:
         description:
           - The devices of the service. A list names them, by index in PCI bus order or by UUID.

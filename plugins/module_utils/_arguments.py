@@ -19,6 +19,7 @@ SERVICE_OPTIONS: dict[str, Any] = {
     "socket": {"type": "bool", "default": False},
     "served_model_name": {"type": "str"},
     "host": {"type": "str", "default": "127.0.0.1"},
+    "allow_from": {"type": "list", "elements": "str", "default": []},
     "gpus": {"type": "raw", "default": "auto"},
     "tensor_parallel_size": {"type": "int"},
     "max_model_len": {"type": "raw", "default": "fit"},

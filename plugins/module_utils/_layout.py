@@ -14,7 +14,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 from ._errors import InferenceError
@@ -100,6 +100,7 @@ class Service:
     port: int | None
     served_model_name: str
     host: str
+    allow_from: tuple[str, ...]
     gpus: tuple[str, ...] | None
     tensor_parallel_size: int
     max_model_len: int | None
@@ -171,6 +172,11 @@ def _parse_service(item: Any, place: int, accelerator: str, problems: Problems) 
     host = fields.text("host", "127.0.0.1")
     if not _is_host(host):
         problems.add(f"host {shown(host)} is neither an IP address nor a host name.")
+    allow_from = _parse_allow_from(fields, problems)
+    if allow_from and _address(host) is None:
+        problems.add(
+            f"allow_from is enforced by address, so that host has to be an IP address, too, not {shown(host)}."
+        )
     max_num_seqs = fields.integer("max_num_seqs", DEFAULT_MAX_NUM_SEQS[accelerator], 1, 1 << 16)
     batched = max(DEFAULT_MAX_NUM_BATCHED_TOKENS[accelerator], max_num_seqs)
     max_num_batched_tokens = fields.integer("max_num_batched_tokens", batched, 1, 1 << 24)
@@ -194,6 +200,7 @@ def _parse_service(item: Any, place: int, accelerator: str, problems: Problems) 
         port=None if fields.flag("socket") else fields.integer("port", 0, LOWEST_PORT, 65535),
         served_model_name=fields.text("served_model_name", name),
         host=host,
+        allow_from=allow_from,
         gpus=gpus,
         tensor_parallel_size=tensor_parallel_size,
         max_model_len=_parse_length(fields.values.get("max_model_len", "fit"), problems),
@@ -245,6 +252,21 @@ def _device_name(item: Any, problems: Problems) -> str:
         return text
     problems.add(f"gpus: {shown(item)} is neither an index, nor a UUID such as GPU-1a2b, nor numa:K.")
     return ""
+
+
+def _parse_allow_from(fields: Fields, problems: Problems) -> tuple[str, ...]:
+    """Return addresses and networks as systemd writes them."""
+    value = fields.values.get("allow_from", [])
+    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
+        problems.add(f"allow_from must be a list of IP addresses and networks, not {shown(value)}.")
+        return ()
+    found = []
+    for item in value:
+        try:
+            found.append(str(ip_network(item)))
+        except ValueError as error:
+            problems.add(f"allow_from: {shown(item)} is no IP address and no network ({error}).")
+    return tuple(found)
 
 
 def _parse_length(value: Any, problems: Problems) -> int | None:
@@ -362,8 +384,11 @@ def _few(names: list[str]) -> str:
 
 
 def _is_host(text: str) -> bool:
+    return _address(text) is not None or HOST_NAME.fullmatch(text) is not None
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        ip_address(text)
+        return ip_address(text)
     except ValueError:
-        return HOST_NAME.fullmatch(text) is not None
-    return True
+        return None

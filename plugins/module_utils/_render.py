@@ -86,7 +86,7 @@ def _service_files(planned: PlannedService, service: Service, neighbours: int, b
             start_timeout=service.start_timeout,
             shutdown_timeout=service.shutdown_timeout,
             neighbours=neighbours,
-            loopback_only=_is_loopback(service.host),
+            peers=_peers(service),
             memory_max=service.memory_max,
             memory_high=service.memory_high,
             device_minors=sorted(box.minors[device] for device in planned.devices if device in box.minors),
@@ -131,6 +131,13 @@ def _section_service(drop_in: str) -> str:
 def _digest(key: bytes, texts: Sequence[str]) -> str:
     """Keyed: secrets are among the texts, and the digest is in files that the services' group may read."""
     return hmac.new(key, "\0".join(texts).encode(), hashlib.sha256).hexdigest()
+
+
+def _peers(service: Service) -> Sequence[str] | None:
+    """Who may reach a service beside loopback; its own address is there for the host's own checks of it."""
+    if _is_loopback(service.host):
+        return []
+    return [service.host, *service.allow_from] if service.allow_from else None
 
 
 def _is_loopback(host: str) -> bool:

@@ -91,7 +91,7 @@ class Instance:
     start_timeout: int
     shutdown_timeout: int
     neighbours: int
-    loopback_only: bool
+    peers: Sequence[str] | None  # addresses and networks beside loopback; None: anybody
     memory_max: str | None
     memory_high: str | None
     device_minors: Sequence[int]
@@ -229,8 +229,9 @@ def drop_in(instance: Instance, paths: Paths) -> str:
     ]
     if instance.on_socket:
         service.append("PrivateNetwork=yes")
-    elif instance.loopback_only:
-        service += ["IPAddressAllow=localhost", "IPAddressDeny=any"]
+    elif instance.peers is not None:
+        peers = ["localhost", *instance.peers]
+        service += [*(f"IPAddressAllow={peer}" for peer in peers), "IPAddressDeny=any"]
     service += [f"MemoryHigh={instance.memory_high}"] if instance.memory_high else []
     service += [f"MemoryMax={instance.memory_max}"] if instance.memory_max else []
     if instance.device_minors:
