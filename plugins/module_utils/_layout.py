@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
@@ -305,7 +305,7 @@ def _parse_watchdog(value: Any, problems: Problems) -> Watchdog:
     stated = Fields(value, problems)
     defaults = vars(Watchdog())
     numbers = {key: stated.integer(key, defaults[key], *limits) for key, limits in WATCHDOG_LIMITS.items()}
-    return replace(Watchdog(), **numbers)
+    return Watchdog(True, **numbers)
 
 
 def _parse_rope(value: Any, problems: Problems) -> Rope | None:
