@@ -64,7 +64,7 @@ def test_the_key_of_digests_is_random_kept_with_the_first_generation_and_roots_a
     store.write(FILES, 1, replaces=None)
     assert (kept.read_bytes(), stat.S_IMODE(kept.stat().st_mode)) == (key, 0o600)
     assert GenerationStore(str(tmp_path / "vllm"), os.getgid()).digest_key() == key
-    store.write(FILES, 1, replaces=None)
+    store.write(FILES, 2, replaces=1)
     assert kept.read_bytes() == key
     store.remove_all()
     assert not kept.exists()
