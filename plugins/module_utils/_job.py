@@ -125,6 +125,8 @@ def detach(lock: Lock, work: Callable[[Report], Result], recover: Callable[[Repo
         _supervise(lock, directory, work, recover)
         os._exit(0)  # the parent's atexit and buffers are not ours to run twice
     os.waitpid(pid, 0)
+    while not (directory / "pids").exists():  # a follower takes a job without processes for one that has ended
+        time.sleep(0.01)
     return {"directory": str(directory)}
 
 
