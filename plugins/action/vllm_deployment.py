@@ -59,7 +59,8 @@ class ActionModule(ActionBase):
             if not alive:
                 return {
                     "failed": True,
-                    "msg": f"the transaction on {host} ended without a result, as if killed; run again to converge",
+                    "msg": f"the transaction on {host} ended without a result, as if killed, or the host with it; run "
+                    "again to converge",
                 }
             time.sleep(POLL_SECONDS)
 
@@ -72,7 +73,10 @@ class ActionModule(ActionBase):
             "do kill -0 $pid 2>/dev/null && alive=alive; done; echo $alive; "
             f"tail -n +{shown + 1} {quoted}/progress; echo; echo ---; cat {quoted}/result 2>/dev/null || true"
         )
-        out = self._low_level_execute_command(f"sh -c {shlex.quote(command)}")["stdout"]
+        answer = self._low_level_execute_command(f"sh -c {shlex.quote(command)}")
+        out = answer["stdout"]
+        if not out:  # not every connection plugin raises where there is no host to connect to
+            raise AnsibleConnectionFailure(answer.get("stderr") or "no answer")
         head, _, tail = out.partition("\n---")
         alive, *lines = head.splitlines()
         result = json.loads(tail) if tail.strip() else None

@@ -30,6 +30,8 @@ _DIRECTORY = Path("/run/llmops-inference")
 _LOCK = _DIRECTORY / "lock"
 # A lock goes with its process, which is a moment after the result that a follower acts upon.
 _PATIENCE_SECONDS = 2.0
+# What a job may take until it has its processes.
+_START_SECONDS = 30.0
 
 Report = Callable[[str, str], None]
 Result = Mapping[str, Any]
@@ -125,6 +127,9 @@ def detach(lock: Lock, work: Callable[[Report], Result], recover: Callable[[Repo
         _supervise(lock, directory, work, recover)
         os._exit(0)  # the parent's atexit and buffers are not ours to run twice
     os.waitpid(pid, 0)
+    deadline = time.monotonic() + _START_SECONDS
+    while not (directory / "pids").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)  # a follower takes a job without processes for one that has ended
     return {"directory": str(directory)}
 
 

@@ -262,6 +262,8 @@ def recover(paths: Paths) -> str:
         _section(
             "Service",
             "Type=oneshot",
+            # The engines wait for it; better that they start than that nothing does.
+            "TimeoutStartSec=120",
             f"ExecStart={paths.tools_dir}/bin/python -B {paths.current}/lib/vllm_recover "
             f"{paths.config_root} {paths.unit_directory} {paths.group}",
             f"ReadWritePaths={paths.config_root} {paths.unit_directory}",

@@ -125,9 +125,9 @@ class Site:
 
     def job(self) -> Optional[tuple[int, int]]:
         """The processes of the transaction under way: the one that watches, and the one that works."""
-        words = self.run(f"cat {JOBS}/job-*/pids 2>/dev/null", check=False).split()
-        alive = self.locked() and len(words) == 2
-        return (int(words[0]), int(words[1])) if alive else None
+        command = f"pids=$(cat {JOBS}/job-*/pids) && for pid in $pids; do kill -0 $pid || exit; done && echo $pids"
+        words = self.run(command, check=False).split()
+        return (int(words[0]), int(words[1])) if len(words) == 2 else None
 
     def locked(self) -> bool:
         """Whether somebody deploys."""
