@@ -18,6 +18,7 @@ def test_the_bundle_runs_by_itself(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     # A service that is in no generation has nothing to release; getting there imports every module of the bundle.
-    command = [sys.executable, "-B", str(tmp_path / "lib/vllm_guard"), "release", "nobody"]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, env={}, cwd=tmp_path)
-    assert (ran.returncode, ran.stderr) == (0, "")
+    for action in ("release", "look"):
+        command = [sys.executable, "-B", str(tmp_path / "lib/vllm_guard"), action, "nobody"]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, env={}, cwd=tmp_path)
+        assert (ran.returncode, ran.stderr) == (0, "")
