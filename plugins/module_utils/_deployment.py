@@ -97,6 +97,11 @@ def tickets(files: Mapping[str, File]) -> dict[str, Ticket]:
     return found
 
 
+def watched(files: Mapping[str, File]) -> dict[str, bool]:
+    """Whether each service of a generation's files has a watchdog."""
+    return {name: ticket.watchdog.enabled for name, ticket in tickets(files).items()}
+
+
 def api_key(files: Mapping[str, File], service: str) -> str | None:
     """The key that a service asks its clients for, out of its secrets file."""
     secrets = files.get(f"services/{service}/secrets")
@@ -198,6 +203,7 @@ class Deployment:
         cursor = self._systemd.cursor()
         touched = [name for name in names if name in changes.touched]
         self._systemd.start(touched)
+        self._systemd.watch(watched(wanted))
         self._await(touched, cursor, self._serving)
 
     def _await(self, names: Sequence[str], cursor: str, serving: Callable[[str], None] = lambda service: None) -> None:
@@ -255,6 +261,7 @@ class Deployment:
         try:
             if before is not None:
                 self._systemd.start(again)
+                self._systemd.watch(watched(self.store.read(before)))
             self._await(again, cursor)
         except InferenceError as error:
             # The configuration is back; a service that cannot start with it either is a finding of its own.
