@@ -9,6 +9,7 @@ The tests run in the order in which they stand here; each leaves two services th
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -70,12 +71,13 @@ def look(since: float) -> dict[str, Any]:
     options = {"incidents_since": f"@{since:.0f}", "gate_timeout": 60}
     command = ["ansible", "watch", f"--inventory={SCENARIO}/inventory.yml", "--args", json.dumps(options)]
     command += ["--module-name", "llmops.inference.vllm_deployment_info"]
-    answer = subprocess.run(
-        ["env", "ANSIBLE_LOAD_CALLBACK_PLUGINS=1", "ANSIBLE_STDOUT_CALLBACK=ansible.builtin.minimal", *command],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    env = {
+        **os.environ,
+        "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+        "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
+        "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.minimal",
+    }
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     found: dict[str, Any] = json.loads(answer.stdout.partition(" => ")[2])
     return found
