@@ -239,19 +239,20 @@ def test_a_stolen_port_and_a_failed_allocation_are_named_and_overcome(host: Host
 # ---- long work, and a hang in the middle of it
 
 
-WORK = (
-    "import concurrent.futures as c, sys, urllib.request as u\n"
-    "headers = {'Content-Type': 'application/json', 'Authorization': 'Bearer ' + sys.argv[2]}\n"
-    "ask = lambda n: u.urlopen(u.Request('http://127.0.0.1:8002/v1/completions', sys.argv[1].encode(), headers)).read()\n"
-    "list(c.ThreadPoolExecutor(4).map(ask, range(4)))"
-)
+WORK = """
+import concurrent.futures, os, sys, urllib.request
+headers = {"Content-Type": "application/json", "Authorization": "Bearer " + os.environ["VLLM_API_KEY"]}
+request = urllib.request.Request("http://127.0.0.1:8002/v1/completions", sys.argv[1].encode(), headers)
+list(concurrent.futures.ThreadPoolExecutor(4).map(lambda n: urllib.request.urlopen(request).read(), range(4)))
+"""
 
 
 def test_an_engine_at_work_is_left_alone_until_it_stands_still(host: Host) -> None:
     began = now(host)
     invocation = property_of(host, "mini", "InvocationID")
     request = json.dumps({"model": "mini", "prompt": "Monday", "max_tokens": 8000, "ignore_eos": True})
-    host.run_expect([0], "systemd-run --quiet --unit=work python3 -c %s %s %s", WORK, request, CANARY)
+    key = "--property=EnvironmentFile=/etc/vllm/current/services/mini/secrets"
+    host.run_expect([0], f"systemd-run --quiet --unit=work {key} python3 -c %s %s", WORK, request)
     time.sleep(NOTICED_SECONDS)
     assert host.service("work").is_running, "it has to take longer than this"
     assert property_of(host, "mini", "InvocationID") == invocation
