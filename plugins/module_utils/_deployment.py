@@ -42,6 +42,11 @@ def tickets(files: Mapping[str, File]) -> dict[str, Ticket]:
     return found
 
 
+def watched(files: Mapping[str, File]) -> dict[str, bool]:
+    """Whether each service of a generation's files has a watchdog."""
+    return {name: ticket.watchdog.enabled for name, ticket in tickets(files).items()}
+
+
 def api_key(files: Mapping[str, File], service: str) -> str | None:
     """The key that a service asks its clients for, out of its secrets file."""
     secrets = files.get(f"services/{service}/secrets")
@@ -170,6 +175,7 @@ class Deployment:
         cursor = self._systemd.cursor()
         touched = [name for name in names if name in changes.touched]
         self._systemd.start(touched)
+        self._systemd.watch(watched(wanted))
         self._await(touched, cursor, self._serving)
 
     def _stop(self, changes: Changes) -> None:
@@ -201,6 +207,7 @@ class Deployment:
         try:
             if before is not None:
                 self._systemd.start(again.touched)
+                self._systemd.watch(watched(files))
             self.record.close()
             if wait:
                 self._await(again.touched, cursor)

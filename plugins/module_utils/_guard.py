@@ -144,11 +144,16 @@ def _missing_shared_memory() -> str | None:
 
 def _check_gpus(ticket: Ticket) -> None:
     """Refuse a GPU of this service that is not fit for it, and warn of one that is half fit, as its layout has it."""
-    for gpu in read_topology().gpus:
-        if gpu.uuid not in ticket.required_free_bytes:
+    gpus = read_topology().gpus
+    answering = {gpu.uuid for gpu in gpus}
+    missing = [device for device in ticket.required_free_bytes if device.startswith("GPU-") and device not in answering]
+    for gpu in gpus:
+        lost = gpu.uuid is None and bool(missing)  # a GPU that is lost does not even tell which one it is
+        if gpu.uuid not in ticket.required_free_bytes and not lost:
             continue
-        health = under(ticket.gpu_health, gpu.health)
-        found = f"GPU {gpu.index} ({gpu.uuid}) is {gpu.health.status}: {', '.join(gpu.health.reasons)}"
+        health = gpu.health if lost else under(ticket.gpu_health, gpu.health)
+        name = gpu.uuid or f"one of {', '.join(missing)}"
+        found = f"GPU {gpu.index} ({name}) is {gpu.health.status}: {', '.join(gpu.health.reasons)}"
         if health.status == "failed":
             raise InferenceError(
                 f"service '{ticket.service}' is not fit to start: {found}; replace or reset the GPU, give the service "

@@ -302,10 +302,12 @@ def _parse_watchdog(value: Any, problems: Problems) -> Watchdog:
     if not isinstance(value, Mapping) or not set(value) <= set(WATCHDOG_LIMITS):
         problems.add(f"watchdog is false or takes {', '.join(sorted(WATCHDOG_LIMITS))}, not {shown(value)}.")
         return Watchdog()
-    stated = Fields(value, problems)
-    defaults = vars(Watchdog())
-    numbers = {key: stated.integer(key, defaults[key], *limits) for key, limits in WATCHDOG_LIMITS.items()}
-    return Watchdog(True, **numbers)
+    stated, defaults = Fields(value, problems), vars(Watchdog())
+
+    def number(key: str) -> int:
+        return stated.integer(key, defaults[key], *WATCHDOG_LIMITS[key])
+
+    return Watchdog(True, number("interval"), number("deadline"), number("misses"), number("stall"))
 
 
 def _parse_rope(value: Any, problems: Problems) -> Rope | None:

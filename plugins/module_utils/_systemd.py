@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 from ._errors import InferenceError
-from ._places import TARGET_UNIT, unit_name
+from ._places import TARGET_UNIT, timer_name, unit_name
 
 # AnsibleModule.run_command, or anything with its shape: command -> (exit status, stdout, stderr).
 RunCommand = Callable[[Sequence[str]], "tuple[int, str, str]"]
@@ -81,6 +81,13 @@ class Systemd:
         if units:
             self._run(["systemctl", "reset-failed", *units])  # fails for a unit that is not loaded, which is fine
         self._systemctl("start", "--no-block", *units, TARGET_UNIT)
+
+    def watch(self, services: Mapping[str, bool]) -> None:
+        """Have these services looked at as their timers now say (True), or not at all."""
+        for verb, wanted in (("restart", True), ("stop", False)):
+            timers = [timer_name(name) for name, watched in services.items() if watched is wanted]
+            if timers:
+                self._systemctl(verb, "--no-block", *timers)
 
     def stop(self, services: Iterable[str]) -> None:
         """Stop these services and wait until their processes are gone.

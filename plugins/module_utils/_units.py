@@ -54,6 +54,7 @@ _COMMON_HARDENING = (
     "KeyringMode=private",
     "LockPersonality=yes",
     "NoNewPrivileges=yes",
+    "PrivateMounts=yes",
     "PrivateTmp=yes",
     "ProtectClock=yes",
     "ProtectControlGroups=yes",

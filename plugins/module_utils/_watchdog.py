@@ -48,7 +48,8 @@ def look(ticket: Ticket) -> None:
     before = parse_metrics(read_metrics(endpoint))
     problem = _ask(endpoint, ticket.watchdog.deadline)
     after = parse_metrics(read_metrics(endpoint))
-    Ledger(ticket.service).record(running.invocation, before, own=problem is None)
+    with contextlib.suppress(OSError):  # a full disk must not keep it from what it is there for
+        Ledger(ticket.service).record(running.invocation, before, own=problem is None)
     watched = _remembered(ticket.service, running.invocation)
     seen = _wedged.Look(time.time(), problem is None, before, after)
     now, wedged = _wedged.judge(watched, seen, ticket.watchdog)

@@ -230,7 +230,7 @@ services:
       type: str
       sample: active
     restarts:
-      description: Automatic restarts since it was last started by hand or by a deployment.
+      description: Automatic restarts since it served last, or was started by hand or by a deployment.
       returned: success
       type: int
       sample: 0

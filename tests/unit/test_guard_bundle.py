@@ -30,8 +30,9 @@ def run(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_guard_runs_by_itself(lib: Path) -> None:
     # A service that is in no generation has nothing to release; getting there imports all that the guard needs.
-    ran = run(lib / "vllm_guard", "release", "nobody")
-    assert (ran.returncode, ran.stderr) == (0, "")
+    for action in ("release", "look"):
+        ran = run(lib / "vllm_guard", action, "nobody")
+        assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_the_way_back_runs_by_itself(lib: Path) -> None:
