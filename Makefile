@@ -1,6 +1,6 @@
 # Everything a developer runs; the work is done by small scripts under tests/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean lint test-fast test bench-plan clean
+.PHONY: help setup demo demo-clean lint test-fast test bench-plan bench-gateway clean
 
 help:
 	@echo "make setup       tools and this collection in .venv"
@@ -10,6 +10,7 @@ help:
 	@echo "make test-fast   lint and unit tests"
 	@echo "make test        test-fast and the scenarios on real systemd hosts"
 	@echo "make bench-plan  how fast plans are made"
+	@echo "make bench-gateway  what the gateway adds to an engine, measured into docs/gateway-overhead.md"
 	@echo "make clean       remove .venv and the test hosts of this checkout"
 
 setup: .venv/.setup
@@ -20,7 +21,10 @@ setup: .venv/.setup
 demo: setup
 	@tests/testbed/in-testbed tests/testbed/demo up
 
-demo-clean:
+demo-bench-gateway: setup
+	@tests/testbed/in-testbed python tests/bench/gateway.py
+
+clean:
 	@tests/testbed/in-testbed tests/testbed/demo down
 	@tests/testbed/in-testbed --remove
 

@@ -43,6 +43,12 @@ def test_defaults_are_filled_in() -> None:
     assert (service.shutdown_timeout, service.start_timeout) == (30, 900)
 
 
+def test_those_who_may_reach_a_service_are_addresses_and_networks() -> None:
+    assert parse().allow_from == ()
+    allowed = parse(host="10.0.0.1", allow_from=["10.0.0.5", "10.1.0.0/16", "fd00::1"]).allow_from
+    assert allowed == ("10.0.0.5/32", "10.1.0.0/16", "fd00::1/128")
+
+
 def test_null_means_the_default_as_a_template_gives_it() -> None:
     assert parse(served_model_name=None, gpus=None, rope=None, memory_max=None) == parse()
 
@@ -123,6 +129,10 @@ def test_every_service_is_watched_unless_the_layout_says_otherwise() -> None:
         ({"port": 0}, "from 1024 to 65535, not 0"),
         ({"port": None}, "port must be a whole number"),
         ({"host": "not a host"}, "neither an IP address nor a host name"),
+        ({"host": "10.0.0.1", "allow_from": "10.0.0.2"}, "allow_from must be a list"),
+        ({"host": "10.0.0.1", "allow_from": ["edge"]}, "no IP address and no network"),
+        ({"host": "10.0.0.1", "allow_from": ["10.0.0.1/8"]}, "has host bits set"),
+        ({"host": "gpu-1", "allow_from": ["10.0.0.2"]}, "host has to be an IP address, too, not 'gpu-1'"),
         ({"gpus": [0, 0]}, "names 0 twice"),
         ({"gpus": []}, "gpus must be a list"),
         ({"gpus": "all"}, "gpus must be a list"),

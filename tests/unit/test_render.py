@@ -190,6 +190,18 @@ def test_memory_limits_and_a_public_address_reach_the_unit() -> None:
     assert "IPAddressDeny=any" in rendered()["systemd/vllm@mini.service.d/10-plan.conf"].text
 
 
+def test_beside_loopback_only_those_who_are_allowed_reach_a_service_and_it_reaches_only_them() -> None:
+    text = rendered(host="10.0.0.1", allow_from=["10.0.0.5"])["systemd/vllm@mini.service.d/10-plan.conf"].text
+    lines = [line for line in text.splitlines() if line.startswith("IPAddress")]
+    # Its own address is that of its unit's own checks.
+    assert lines == [
+        "IPAddressAllow=localhost",
+        "IPAddressAllow=10.0.0.1",
+        "IPAddressAllow=10.0.0.5/32",
+        "IPAddressDeny=any",
+    ]
+
+
 def test_the_target_wants_exactly_the_services_of_the_plan() -> None:
     wants = [line for line in rendered()["systemd/vllm.target"].text.splitlines() if line.startswith("Wants=")]
     assert sorted(wants) == [f"Wants=vllm@{name}.service" for name in ("medium", "micro", "mini")]
