@@ -10,8 +10,7 @@ data is docs/schemas/result.schema.json.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from ._errors import InferenceError
@@ -306,7 +305,7 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the run as JSON has it."""
-        return {"schema_version": SCHEMA_VERSION, **_plain(asdict(self))}
+        return {"schema_version": SCHEMA_VERSION, **plain(self)}
 
 
 def read_result(value: object, where: str = "result") -> Result:
@@ -341,9 +340,8 @@ def names(kind: type) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
+def plain(value: Any) -> Any:
+    """Return a dataclass of this file, or what lies in it, as JSON has it."""
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    return [plain(item) for item in value] if isinstance(value, tuple) else value

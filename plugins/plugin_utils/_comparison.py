@@ -14,12 +14,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.module_utils._records import Record
 from ansible_collections.llmops.inference.plugins.module_utils._result import (
     SIDES,
     Load,
     NotStarted,
     Result,
     ServiceResult,
+    names,
 )
 from ansible_collections.llmops.inference.plugins.plugin_utils import _statistics as statistics
 from ansible_collections.llmops.inference.plugins.plugin_utils._measures import (
@@ -32,6 +34,7 @@ from ansible_collections.llmops.inference.plugins.plugin_utils._measures import 
     typical,
 )
 from ansible_collections.llmops.inference.plugins.plugin_utils._statistics import Estimate
+from ansible_collections.llmops.inference.plugins.plugin_utils._table import GIB
 
 BETTER, WORSE, NO_DIFFERENCE, COULD_NOT_START = "better", "worse", "no difference shown", "could not start"
 VERDICTS = (BETTER, WORSE, NO_DIFFERENCE, COULD_NOT_START)
@@ -66,6 +69,15 @@ class Settings:
             raise InferenceError(f"least_rounds is {self.least_rounds}; at least 3 are expected.")
         for name in (*self.judged, *self.shown):
             metric(name)
+
+
+def read_settings(values: Mapping[str, object]) -> Settings:
+    """Return the settings that an inventory states, others by default; InferenceError for a wrong one."""
+    record = Record(values, "settings", names(Settings))
+    numbers = {name: record.number(name) for name in ("confidence", "smallest_relevant")}
+    stated = {**numbers, "least_rounds": record.integer("least_rounds")}
+    lists = {name: record.texts(name) for name in ("judged", "shown") if name in values}
+    return Settings(**{name: value for name, value in stated.items() if value is not None}, **lists)
 
 
 @dataclass(frozen=True)
@@ -195,7 +207,8 @@ def _quality(group: _Group, one: Metric, level: float) -> Row | None:
     ratio = None
     if one.positive and row.before and row.after:
         ratio = Estimate(row.after.value / row.before.value, None, None, level, 1)
-    return replace(row, ratio=ratio, reason="of one reference text, the same on both sides")
+    before, after = (side and replace(side, low=None, high=None) for side in (row.before, row.after))
+    return replace(row, before=before, after=after, ratio=ratio, reason="of one reference text, the same on both sides")
 
 
 def _ratio(group: _Group, one: Metric, level: float) -> Estimate | None:
@@ -288,14 +301,19 @@ def _events(measured: Iterable[_Measured]) -> int:
 
 def _refusal(refused: Sequence[Refused]) -> str:
     return "; ".join(
-        f"{item.side}: {_missing(item.why)}{item.why.cause}{_part(item.times, item.runs)}" for item in refused
+        f"{item.side}: {_missing(item.why)}{item.why.cause.rstrip('.')}{_part(item.times, item.runs)}"
+        for item in refused
     )
 
 
 def _missing(why: NotStarted) -> str:
     if why.missing_bytes is None:
         return ""
-    return f"{why.missing_bytes} bytes missing ({why.needed_bytes} needed, {why.available_bytes} there): "
+    needed, there = why.needed_bytes or 0, why.available_bytes or 0
+    return (
+        f"{why.missing_bytes / GIB:.2f} GiB ({why.missing_bytes} bytes) missing, "
+        f"{needed / GIB:.2f} GiB needed and {there / GIB:.2f} GiB there: "
+    )
 
 
 def _part(times: int, runs: int) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._result import Request, Result, ServiceResult
@@ -123,7 +123,14 @@ def typical(values: Sequence[float], one: Metric, level: float = 0.95) -> Estima
     """Return the typical value over runs: geometric where a metric varies by factors."""
     if one.positive and min(values) > 0:
         return geometric_mean(values, level)
-    return mean(values, level)
+    found = mean(values, level)
+    if len(set(values)) == 1:
+        # Runs that do not differ in what hardly ever happens do not say how seldom it happens.
+        return replace(found, low=None, high=None)
+    if found.low is None or found.high is None or min(values) < 0:
+        return found
+    # Nothing is less than nothing, and no share more than all.
+    return replace(found, low=max(0.0, found.low), high=min(1.0, found.high) if one.unit == "share" else found.high)
 
 
 def _latency(kind: str, percent: float) -> Metric:

@@ -9,7 +9,7 @@ Its published description is docs/schemas/report.schema.json. An infinite bound 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -34,6 +34,11 @@ def read_results(values: object) -> list[Result]:
         raise InferenceError(f"Results are {values!r:.80}; a list of at least one run is expected.")
     runs = [read_result(value, f"result {place}") for place, value in enumerate(values, 1)]
     return sorted(runs, key=lambda run: run.started)
+
+
+def is_report(value: object) -> bool:
+    """Tell whether a value is what :func:`report` returned."""
+    return isinstance(value, Mapping) and value.get("schema_version") == SCHEMA_VERSION and "objectives" in value
 
 
 def report(values: object, settings: Settings, objectives: object = ()) -> dict[str, Any]:
