@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._result import read_result
+from ansible_collections.llmops.inference.plugins.plugin_utils._history import read_history
 
 DOCUMENTATION = r"""
 name: result_history
@@ -54,16 +52,7 @@ class LookupModule(LookupBase):
     def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[dict[str, Any]]:
         """Return the runs below the directories."""
         self.set_options(var_options=variables, direct=kwargs)
-        found = [_read(file) for term in terms for file in sorted(Path(term).expanduser().glob("*.json"))]
-        found.sort(key=lambda run: str(run["started"]))
-        newest: int = self.get_option("newest")
-        return found[-newest:] if newest else found
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return read_result(json.loads(file.read_text(encoding="utf-8")), str(file)).to_dict()
-    except (OSError, ValueError) as error:
-        raise AnsibleLookupError(f"{file} is no run of a benchmark: {error}. Move it elsewhere.") from error
-    except InferenceError as error:
-        raise AnsibleLookupError(f"{error} Move the file elsewhere, or correct it.") from error
+        try:
+            return read_history(terms, self.get_option("newest"))
+        except InferenceError as error:
+            raise AnsibleLookupError(str(error)) from error
