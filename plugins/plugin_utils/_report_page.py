@@ -54,7 +54,7 @@ def report_page(report: Mapping[str, Any], history: Sequence[Result] = ()) -> st
         _card("Tokens per second against concurrency", throughput_plot(runs), _THROUGHPUT),
         *_memory(runs),
         _stability(runs),
-        *_trends([*history, *runs] if history else []),
+        *_trends([run for run in (*history, *runs) if run.side != SIDES[0]] if history else []),
         _how_to_read(report["settings"], bool(comparison)),
         style=REPORT_STYLE,
     )
