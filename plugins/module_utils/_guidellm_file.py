@@ -74,7 +74,7 @@ def _request(entry: Mapping[str, Any], status: str, started: float) -> Request:
         status="aborted" if status == "failed" and begun else status,
         tokens_in=int(entry.get("prompt_tokens") or 0),
         tokens_out=int(entry.get("output_tokens") or 0),
-        ttft_seconds=ttft / 1000 if begun else None,
+        ttft_seconds=None if ttft is None else ttft / 1000,
         inter_token_seconds=None if gap is None else gap / 1000,
         end_to_end_seconds=entry.get("request_latency") if status == "completed" else None,
         client_queue_seconds=_waited(timings),

@@ -199,12 +199,12 @@ class ServiceResult:
             model=record.required_text("model"),
             scenario=record.required_choice("scenario", SCENARIOS),
             duration_seconds=record.required_number("duration_seconds"),
-            load=load and Load.read(load),
+            load=None if load is None else Load.read(load),
             requests=tuple(Request.read(item) for item in record.records("requests", names(Request))),
             engine=EngineCounters.read(record.record("engine", names(EngineCounters))),
             quality=Quality.read(record.record("quality", names(Quality))),
             restarts=record.integer("restarts") or 0,
-            not_started=not_started and NotStarted.read(not_started),
+            not_started=None if not_started is None else NotStarted.read(not_started),
         )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._records import Record
@@ -74,10 +75,10 @@ class Settings:
 def read_settings(values: Mapping[str, object]) -> Settings:
     """Return the settings that an inventory states, others by default; InferenceError for a wrong one."""
     record = Record(values, "settings", names(Settings))
-    numbers = {name: record.number(name) for name in ("confidence", "smallest_relevant")}
-    stated = {**numbers, "least_rounds": record.integer("least_rounds")}
-    lists = {name: record.texts(name) for name in ("judged", "shown") if name in values}
-    return Settings(**{name: value for name, value in stated.items() if value is not None}, **lists)
+    stated: dict[str, Any] = {name: record.number(name) for name in ("confidence", "smallest_relevant")}
+    stated["least_rounds"] = record.integer("least_rounds")
+    stated.update({name: record.texts(name) for name in ("judged", "shown") if name in values})
+    return Settings(**{name: value for name, value in stated.items() if value is not None})
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._result import (
     ServiceResult,
     names,
 )
+from ansible_collections.llmops.inference.plugins.module_utils._values import as_number
 from ansible_collections.llmops.inference.plugins.plugin_utils._measures import (
     Goodput,
     Metric,
@@ -94,7 +95,7 @@ def check_objectives(runs: Sequence[Result], objectives: Sequence[Objective]) ->
 
 
 def _parse(value: Any, where: str) -> Objective:
-    record = Record(value, where, _KEYS)
+    record = Record(_with_numbers(value), where, _KEYS)
     name = record.required_text("metric")
     try:
         one = _good(name, record) if name in _GOOD else metric(name)
@@ -117,6 +118,14 @@ def _parse(value: Any, where: str) -> Objective:
         highest=highest,
         lowest=lowest,
     )
+
+
+def _with_numbers(value: Any) -> Any:
+    """The objective with limits that a template spelled as numbers again."""
+    if not isinstance(value, Mapping):
+        return value
+    read = {key: as_number(value[key]) for key in ("max", "min") if isinstance(value.get(key), str)}
+    return {**value, **{key: number for key, number in read.items() if number is not None}}
 
 
 def _good(name: str, record: Record) -> Metric:

@@ -35,7 +35,7 @@ _VARIABLES = {
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 _MARKS = "osD^vP"
 _SIDES = {None: 0, "after": 0, "before": 1}
-_RULES = {
+_RULES: Any = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.size": 10,
@@ -226,7 +226,7 @@ def _figure(width: float, height: float, columns: int, rows: int) -> Iterator[tu
         ) from error
     with rc_context(_RULES):
         figure = Figure(figsize=(width, height))
-        yield figure, figure.subplots(rows, columns, squeeze=False).ravel()
+        yield figure, figure.subplots(rows, columns, squeeze=False).ravel().tolist()
 
 
 def _svg(figure: Any, name: str, described: str) -> str:

@@ -90,7 +90,8 @@ def memory(seed: int = 0, peak: float = 70.0) -> Memory:
 def turns(rounds: int, *, slower: float = 1.0, noise: float = 0.02, seed: int = 1, **changes: Any) -> list[Result]:
     """Runs of two sides in turns on a machine that drifts; ``slower`` is what ``after`` takes longer."""
     chance = random.Random(seed)
-    made, drift = [], 0.0
+    made: list[Result] = []
+    drift = 0.0
     for number, order in enumerate(schedule(rounds, seed)):
         for side in order:
             drift = 0.8 * drift + chance.gauss(0, 0.03)
