@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -169,3 +171,45 @@ def test_the_browser_test_would_notice_a_complaint_and_an_empty_plot(tmp_path: P
         assert any("no" in complaint for complaint in shown.complaints)
         assert len(shown.requests) == 2
         assert lines_drawn(shown.picture(boxes(shown)[0])) == 0
+
+
+# In a play
+
+
+def test_a_play_makes_the_report_in_all_its_forms(tmp_path: Path) -> None:
+    for place, one in enumerate(turns(2)):
+        (tmp_path / "runs").mkdir(exist_ok=True)
+        (tmp_path / "runs" / f"{place}.json").write_text(json.dumps(one.to_dict()))
+    tasks = [
+        {
+            "ansible.builtin.set_fact": {
+                "judged": "{{ query('llmops.inference.result_history', 'runs')"
+                " | llmops.inference.result_report(objectives=wanted, least_rounds=3) }}"
+            }
+        },
+        *(
+            {
+                "ansible.builtin.copy": {
+                    "content": f"{{{{ judged | {form} }}}}",
+                    "dest": f"{{{{ playbook_dir }}}}/{name}",
+                }
+            }
+            for name, form in {
+                "report.json": "to_json",
+                "report.html": "llmops.inference.report_html(history=[])",
+                "objectives.xml": "llmops.inference.report_junit",
+                "report.txt": "llmops.inference.report_table | join('\\n')",
+            }.items()
+        ),
+    ]
+    play = {"hosts": "localhost", "gather_facts": False, "vars": {"wanted": OBJECTIVES}, "tasks": tasks}
+    (tmp_path / "play.yml").write_text(json.dumps([play]))
+    collections = [path for path in sys.path if (Path(path) / "ansible_collections").is_dir()]
+    env = os.environ | {"ANSIBLE_COLLECTIONS_PATH": os.pathsep.join(collections), "LC_ALL": "C.UTF-8"}
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "play.yml"]
+    answer = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert "Was it worth it?" in (tmp_path / "report.html").read_text()
+    assert json.loads((tmp_path / "report.json").read_text())["passed"] is False
+    assert ElementTree.parse(tmp_path / "objectives.xml").getroot().get("tests") == "3"
+    assert "2 pairs of runs; at least 3 are needed" in (tmp_path / "report.txt").read_text()
