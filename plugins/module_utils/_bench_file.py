@@ -17,7 +17,9 @@ from typing import Any
 from ._errors import InferenceError
 from ._result import Load, Request
 
-_LISTS = ("start_times", "ttfts", "itls", "input_lens", "output_lens", "latencies", "errors")
+_LISTS = ("start_times", "ttfts", "itls", "input_lens", "output_lens", "errors")
+# What older versions do not write. The last token's time is then the sum of all gaps, which is how it is measured.
+_OPTIONAL = ("latencies", "queue_times")
 # An open loop that waits for a place among its own connections is none; a tenth of a request's time is no accident.
 _QUEUE_SHARE = 0.1
 
@@ -34,9 +36,9 @@ def read_bench_file(content: object, where: str = "the file") -> tuple[tuple[Req
     if missing:
         raise InferenceError(
             f"{where} has no {', '.join(missing)} of single requests; `vllm bench serve` writes them with "
-            "--save-detailed, since 0.11 all of them."
+            "--save-detailed."
         )
-    counts = {name: len(content[name]) for name in _LISTS}
+    counts = {name: len(content[name]) for name in (*_LISTS, *_OPTIONAL) if isinstance(content.get(name), list)}
     if len(set(counts.values())) != 1:
         said = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise InferenceError(f"{where} is not whole: its lists differ in length ({said}).")
@@ -65,30 +67,29 @@ def bottleneck(requests: Sequence[Request], load: Load) -> str | None:
     """Return how the load generator held requests back although it was to send them at their time; None: it did not."""
     if load.mode != "open":
         return None
-    waited = sum(request.client_queue_seconds or 0.0 for request in requests)
-    took = sum(request.end_to_end_seconds or 0.0 for request in requests)
+    ended = [request for request in requests if request.status == "completed"]
+    waited = sum(request.client_queue_seconds or 0.0 for request in ended)
+    took = sum(request.end_to_end_seconds or 0.0 for request in ended)
     if waited <= _QUEUE_SHARE * took:
         return None
-    share = f"{waited / took:.0%} of" if took else "all"
     return (
-        f"requests waited {waited:.2f} s in the load generator, {share} the time that they then took; "
-        f"{'its limit of ' + str(load.concurrency) + ' in flight' if load.concurrency else 'it'} was too low for "
-        f"{load.requests_per_second:g} requests per second."
+        f"requests waited {waited:.2f} s before they were sent, {waited / took:.0%} of the time that they then took: "
+        f"{load.requests_per_second:g} per second could not be kept up with {load.concurrency or 'any number'} in flight."
     )
 
 
 def _requests(content: Mapping[str, Any]) -> tuple[Request, ...]:
     starts = content["start_times"]
-    queued = content.get("queue_times") or [None] * len(starts)
+    unknown = [None] * len(starts)
     first = min(starts, default=0.0)
-    rows = zip(*(content[name] for name in _LISTS), queued)
-    names = (*_LISTS, "queue_times")
+    names = (*_LISTS, *_OPTIONAL)
+    rows = zip(*(content.get(name) or unknown for name in names))
     return tuple(_request(dict(zip(names, row)), first) for row in rows)
 
 
 def _request(values: Mapping[str, Any], first: float) -> Request:
-    ttft, gaps, latency, error = (values[name] for name in ("ttfts", "itls", "latencies", "errors"))
-    waited = values["queue_times"]
+    ttft, gaps, error, waited = (values[name] for name in ("ttfts", "itls", "errors", "queue_times"))
+    latency = ttft + sum(gaps) if values["latencies"] is None else values["latencies"]
     begun = ttft > 0
     ended = begun and latency > 0 and not error
     # The engine may send several tokens at once: the time between tokens is over tokens, not over messages.

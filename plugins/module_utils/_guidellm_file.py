@@ -54,17 +54,19 @@ def _benchmark(item: Mapping[str, Any]) -> Benchmark:
     if sample is not None and any(len(item["requests"][group] or ()) >= sample for group in _GROUPS):
         raise ValueError(f"it keeps only {sample} requests of each kind; rates need all: leave out the sample size")
     started, duration = float(item["start_time"]), float(item["duration"])
+    load = _load(item)
     found = [
-        _request(entry, status, started) for group, status in _GROUPS.items() for entry in item["requests"][group] or ()
+        _request(entry, status, started, load)
+        for group, status in _GROUPS.items()
+        for entry in item["requests"][group] or ()
     ]
     # What was under way when the measurement began belongs to its warm-up.
     kept = (request for request in found if request.start_seconds >= 0)
     requests = tuple(sorted(kept, key=lambda one: one.start_seconds))
-    load = _load(item)
     return Benchmark(requests, replace(load, bottleneck=bottleneck(requests, load)), started, duration)
 
 
-def _request(entry: Mapping[str, Any], status: str, started: float) -> Request:
+def _request(entry: Mapping[str, Any], status: str, started: float, load: Load) -> Request:
     timings = entry["info"]["timings"]
     ttft, gap = entry.get("time_to_first_token_ms"), entry.get("inter_token_latency_ms")
     begun = ttft is not None
@@ -77,7 +79,8 @@ def _request(entry: Mapping[str, Any], status: str, started: float) -> Request:
         ttft_seconds=None if ttft is None else ttft / 1000,
         inter_token_seconds=None if gap is None else gap / 1000,
         end_to_end_seconds=entry.get("request_latency") if status == "completed" else None,
-        client_queue_seconds=_waited(timings),
+        # In a closed loop a request has no time at which it was to be sent.
+        client_queue_seconds=_waited(timings) if load.mode == "open" else None,
         error=None if status == "completed" else error or f"it was {status} without a reason",
     )
 

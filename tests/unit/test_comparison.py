@@ -75,6 +75,16 @@ def test_the_same_service_twice_shows_no_difference() -> None:
     assert set(verdicts(turns(8)).values()) == {"no difference shown"}
 
 
+def test_of_twenty_comparisons_of_a_service_with_itself_nineteen_show_no_difference() -> None:
+    trials = [set(verdicts(turns(8, seed=seed)).values()) for seed in range(20)]
+    assert trials.count({"no difference shown"}) >= 19
+
+
+def test_of_twenty_comparisons_with_one_slowed_by_15_percent_nineteen_say_worse() -> None:
+    trials = [verdicts(turns(8, slower=1.15, seed=seed))["mini", LATENCY] for seed in range(20)]
+    assert trials.count("worse") >= 19
+
+
 def test_a_service_slowed_by_15_percent_is_worse_in_latency_and_in_tokens() -> None:
     found = verdicts(turns(8, slower=1.15))
     assert found == {("mini", LATENCY): "worse", ("mini", SPEED): "worse", ("mini", STABILITY): "no difference shown"}
