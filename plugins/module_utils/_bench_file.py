@@ -72,9 +72,10 @@ def bottleneck(requests: Sequence[Request], load: Load) -> str | None:
     took = sum(request.end_to_end_seconds or 0.0 for request in ended)
     if waited <= _QUEUE_SHARE * took:
         return None
+    most = load.concurrency or "any number"
     return (
         f"requests waited {waited:.2f} s before they were sent, {waited / took:.0%} of the time that they then took: "
-        f"{load.requests_per_second:g} per second could not be kept up with {load.concurrency or 'any number'} in flight."
+        f"{load.requests_per_second:g} per second could not be kept up with {most} in flight."
     )
 
 

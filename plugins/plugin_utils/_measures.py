@@ -80,11 +80,11 @@ class Goodput:
         """Tell whether a request was answered, and in time."""
         if request.status != "completed":
             return False
-        return all(
-            limit is None or (value is not None and value <= limit) or (value is None and name == "inter_token_seconds")
-            for name, limit in vars(self).items()
-            for value in (getattr(request, name),)
-        )
+        limits = {name: limit for name, limit in vars(self).items() if limit is not None}
+        if request.inter_token_seconds is None:
+            limits.pop("inter_token_seconds", None)  # an answer of one token
+        values = {name: getattr(request, name) for name in limits}
+        return all(values[name] is not None and values[name] <= limit for name, limit in limits.items())
 
 
 def good_share(service: ServiceResult, objective: Goodput) -> float | None:

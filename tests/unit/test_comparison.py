@@ -17,6 +17,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.inference.plugins.filter.report_table import report_table
 from ansible_collections.llmops.inference.plugins.filter.result_report import result_report
 from ansible_collections.llmops.inference.plugins.module_utils._result import Incident, Request, Result
+from ansible_collections.llmops.inference.plugins.plugin_utils._comparison import Settings, compare
 from ansible_collections.llmops.inference.plugins.plugin_utils._measures import (
     METRICS,
     Goodput,
@@ -29,6 +30,7 @@ from ansible_collections.llmops.inference.tests.unit.measured import LOAD, event
 from ansible_collections.llmops.inference.tests.unit.test_result import SCHEMAS, schema
 from referencing import Registry, Resource
 
+FEW = Settings(shown=())
 LATENCY, SPEED, STABILITY = "end_to_end_p50_seconds", "output_tokens_per_second", "stability"
 
 
@@ -76,12 +78,12 @@ def test_the_same_service_twice_shows_no_difference() -> None:
 
 
 def test_of_twenty_comparisons_of_a_service_with_itself_nineteen_show_no_difference() -> None:
-    trials = [set(verdicts(turns(8, seed=seed)).values()) for seed in range(20)]
+    trials = [{row.verdict for row in compare(turns(8, seed=seed), FEW) if row.verdict} for seed in range(20)]
     assert trials.count({"no difference shown"}) >= 19
 
 
 def test_of_twenty_comparisons_with_one_slowed_by_15_percent_nineteen_say_worse() -> None:
-    trials = [verdicts(turns(8, slower=1.15, seed=seed))["mini", LATENCY] for seed in range(20)]
+    trials = [compare(turns(8, slower=1.15, seed=seed), FEW)[0].verdict for seed in range(20)]
     assert trials.count("worse") >= 19
 
 
