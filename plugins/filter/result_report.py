@@ -81,7 +81,14 @@ options:
     description: Further metrics of a comparison, without a verdict.
     type: list
     elements: str
-    default: [ttft_p50_seconds, ttft_p95_seconds, inter_token_p50_seconds, end_to_end_p95_seconds, failed_share]
+    default:
+      - ttft_p50_seconds
+      - ttft_p95_seconds
+      - inter_token_p50_seconds
+      - end_to_end_p95_seconds
+      - failed_share
+      - out_of_memory_per_1000_requests
+      - memory_peak_share_of_budget
 """
 
 EXAMPLES = r"""

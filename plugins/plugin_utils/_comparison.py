@@ -21,18 +21,19 @@ from ansible_collections.llmops.inference.plugins.module_utils._result import (
     Load,
     NotStarted,
     Result,
-    ServiceResult,
     names,
 )
 from ansible_collections.llmops.inference.plugins.plugin_utils import _statistics as statistics
 from ansible_collections.llmops.inference.plugins.plugin_utils._measures import (
     LATENCIES,
     METRICS,
+    Measured,
     Metric,
     counted,
+    estimate,
     incidents,
     metric,
-    typical,
+    values,
 )
 from ansible_collections.llmops.inference.plugins.plugin_utils._statistics import Estimate
 from ansible_collections.llmops.inference.plugins.plugin_utils._table import GIB
@@ -41,7 +42,15 @@ BETTER, WORSE, NO_DIFFERENCE, COULD_NOT_START = "better", "worse", "no differenc
 VERDICTS = (BETTER, WORSE, NO_DIFFERENCE, COULD_NOT_START)
 STABILITY = replace(METRICS["incidents_per_1000_requests"], name="stability", words="incidents per 1,000 requests")
 JUDGED = ("end_to_end_p50_seconds", "output_tokens_per_second")
-SHOWN = ("ttft_p50_seconds", "ttft_p95_seconds", "inter_token_p50_seconds", "end_to_end_p95_seconds", "failed_share")
+SHOWN = (
+    "ttft_p50_seconds",
+    "ttft_p95_seconds",
+    "inter_token_p50_seconds",
+    "end_to_end_p95_seconds",
+    "failed_share",
+    "out_of_memory_per_1000_requests",
+    "memory_peak_share_of_budget",
+)
 QUALITY = ("perplexity_short", "perplexity_long", "greedy_agreement")
 # Where more requests than these do not come to their end, those that do are a choice of the lucky ones.
 _MOST_FAILED = 0.01
@@ -109,35 +118,27 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class _Measured:
-    run: Result
-    service: ServiceResult
-
-
-@dataclass(frozen=True)
 class _Group:
     """A service under a scenario: what was measured by side and round."""
 
     service: str
     scenario: str
-    found: Mapping[str, Mapping[int, _Measured]]
+    found: Mapping[str, Mapping[int, Measured]]
 
-    def side(self, name: str) -> list[_Measured]:
-        return [item for item in self.found[name].values() if item.service.not_started is None]
+    def side(self, name: str) -> list[Measured]:
+        """What was measured on one side."""
+        return [(run, service) for run, service in self.found[name].values() if not service.not_started]
 
-    def values(self, name: str, one: Metric) -> list[float]:
-        read = (one.read(item.run, item.service) for item in self.side(name))
-        return [value for value in read if value is not None]
-
-    def pairs(self) -> list[tuple[_Measured, _Measured]]:
+    def pairs(self) -> list[tuple[Measured, Measured]]:
+        """What was measured on both sides of a round."""
         before, after = (self.found[name] for name in SIDES)
         both = [(before[number], after[number]) for number in sorted(before.keys() & after.keys())]
-        return [pair for pair in both if not any(item.service.not_started for item in pair)]
+        return [pair for pair in both if not any(service.not_started for _run, service in pair)]
 
     def refused(self) -> list[Refused]:
         found = []
         for name in SIDES:
-            causes = [item.service.not_started for item in self.found[name].values() if item.service.not_started]
+            causes = [service.not_started for _run, service in self.found[name].values() if service.not_started]
             if causes:
                 found.append(Refused(name, len(causes), len(self.found[name]), causes[0]))
         return found
@@ -176,7 +177,7 @@ def _check(runs: Sequence[Result]) -> None:
 
 
 def _groups(runs: Sequence[Result]) -> list[_Group]:
-    found: dict[tuple[str, str], dict[str, dict[int, _Measured]]] = {}
+    found: dict[tuple[str, str], dict[str, dict[int, Measured]]] = {}
     for run in runs:
         for service in run.services:
             sides = found.setdefault((service.service, service.scenario), {side: {} for side in SIDES})
@@ -185,13 +186,12 @@ def _groups(runs: Sequence[Result]) -> list[_Group]:
                 raise InferenceError(
                     f"Round {number} has {service.service} under {service.scenario} twice on the side {side}."
                 )
-            sides[side][number] = _Measured(run, service)
+            sides[side][number] = (run, service)
     return [_Group(*key, sides) for key, sides in found.items()]
 
 
 def _row(group: _Group, one: Metric, level: float) -> Row:
-    sides = [group.values(side, one) for side in SIDES]
-    before, after = (typical(values, one, level) if values else None for values in sides)
+    before, after = (estimate(one, group.side(side), level) for side in SIDES)
     return Row(group.service, group.scenario, one.name, one.words, one.unit, one.better, before, after, None, None, "")
 
 
@@ -213,7 +213,7 @@ def _quality(group: _Group, one: Metric, level: float) -> Row | None:
 
 
 def _ratio(group: _Group, one: Metric, level: float) -> Estimate | None:
-    both = [tuple(one.read(item.run, item.service) for item in pair) for pair in group.pairs()]
+    both = [tuple(one.read(run, service) for run, service in pair) for pair in group.pairs()]
     whole = [(old, new) for old, new in both if old is not None and new is not None]
     if not one.positive or not whole or any(value <= 0 for pair in whole for value in pair):
         return None
@@ -230,7 +230,7 @@ def _judged(group: _Group, one: Metric, level: float, settings: Settings) -> Row
         return replace(row, verdict=NO_DIFFERENCE, reason=why_not or "no pair of runs has it on both sides")
     verdict = read_interval(row.ratio, one.better, settings.smallest_relevant)
     failed = METRICS["failed_share"]
-    lost = max(group.values("after", failed), default=0.0)
+    lost = max(values(failed, group.side("after")), default=0.0)
     if verdict == BETTER and one.name.startswith(tuple(LATENCIES)) and lost > _MOST_FAILED:
         return replace(
             row, verdict=NO_DIFFERENCE, reason=f"{lost:.0%} of requests did not end after; the others tell too little"
@@ -258,10 +258,10 @@ def _withheld(group: _Group, row: Row, settings: Settings) -> str:
     if count < settings.least_rounds:
         return f"{count} pairs of runs; at least {settings.least_rounds} are needed"
     for pair in pairs:
-        before, after = (_asked(item.service.load) for item in pair)
+        before, after = (_asked(service.load) for _run, service in pair)
         if before != after:
             return f"the two sides were not asked the same: {before} before, {after} after"
-    held = [item.service.load.bottleneck for pair in pairs for item in pair if item.service.load]
+    held = [service.load.bottleneck for pair in pairs for _run, service in pair if service.load]
     slow = [text for text in held if text]
     if slow:
         return f"the load generator itself was the bottleneck in {len(slow)} runs: {slow[0]}"
@@ -277,7 +277,7 @@ def _asked(load: Load | None) -> str:
 
 def _stability(group: _Group, level: float, settings: Settings) -> Row:
     counts = [_events(group.side(side)) for side in SIDES]
-    exposures = [sum(len(counted(item.service)) for item in group.side(side)) / 1000.0 for side in SIDES]
+    exposures = [sum(len(counted(service)) for _run, service in group.side(side)) / 1000.0 for side in SIDES]
     estimates = [
         statistics.rate(count, exposure, level) if exposure else None for count, exposure in zip(counts, exposures)
     ]
@@ -295,9 +295,9 @@ def _stability(group: _Group, level: float, settings: Settings) -> Row:
     return replace(row, ratio=ratio, verdict=verdict, reason=asked)
 
 
-def _events(measured: Iterable[_Measured]) -> int:
+def _events(measured: Iterable[Measured]) -> int:
     """An incident that ends in a restart is one event, and so is a restart of which nothing else is known."""
-    return sum(max(incidents(item.run, item.service), item.service.restarts) for item in measured)
+    return sum(max(incidents(run, service), service.restarts) for run, service in measured)
 
 
 def _refusal(refused: Sequence[Refused]) -> str:

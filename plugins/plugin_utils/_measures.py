@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
@@ -20,17 +20,22 @@ from ansible_collections.llmops.inference.plugins.plugin_utils._statistics impor
     geometric_mean,
     mean,
     percentile,
+    rate,
 )
 
 OUT_OF_MEMORY = ("out_of_device_memory", "host_oom_kill", "memory_share_too_large", "no_room_for_kv_cache")
 
-# Of a run and one of its services.
+# A run and one of its services.
+Measured = tuple[Result, ServiceResult]
 Reader = Callable[[Result, ServiceResult], "float | None"]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """``better`` is ``lower`` or ``higher``; ``words`` are a heading's; ``positive`` metrics are compared as ratios."""
+    """``better`` is ``lower`` or ``higher``; ``words`` are a heading's; ``positive`` metrics are compared as ratios.
+
+    ``kinds`` are those of the incidents that it counts, empty for all; None for a metric that counts none.
+    """
 
     name: str
     words: str
@@ -38,6 +43,7 @@ class Metric:
     better: str
     read: Reader
     positive: bool = True
+    kinds: tuple[str, ...] | None = None
 
 
 LATENCIES = {"ttft": "time to first token", "inter_token": "time between tokens", "end_to_end": "response time"}
@@ -100,10 +106,10 @@ def goodput(service: ServiceResult, objective: Goodput) -> float | None:
     return sum(map(objective.holds, service.requests)) / service.duration_seconds
 
 
-def incidents(run: Result, service: ServiceResult, kinds: Sequence[str] | None = None) -> int:
-    """Return how many incidents of a service and of its host a run saw; ``kinds`` None counts all."""
+def incidents(run: Result, service: ServiceResult, kinds: Sequence[str] = ()) -> int:
+    """Return how many incidents of a service and of its host a run saw; no ``kinds`` means all."""
     return sum(
-        incident.service in (None, service.service) and (kinds is None or incident.kind in kinds)
+        incident.service in (None, service.service) and (not kinds or incident.kind in kinds)
         for incident in run.incidents
     )
 
@@ -119,18 +125,34 @@ def metric(name: str) -> Metric:
     raise InferenceError(f"There is no metric {name!r:.80}; did you mean {' or '.join(near[:8])}?")
 
 
-def typical(values: Sequence[float], one: Metric, level: float = 0.95) -> Estimate:
-    """Return the typical value over runs: geometric where a metric varies by factors."""
-    if one.positive and min(values) > 0:
-        return geometric_mean(values, level)
-    found = mean(values, level)
-    if len(set(values)) == 1:
+def values(one: Metric, found: Iterable[Measured]) -> list[float]:
+    """Return the number of every run that has one."""
+    read = (one.read(run, service) for run, service in found if not service.not_started)
+    return [value for value in read if value is not None]
+
+
+def estimate(one: Metric, found: Sequence[Measured], level: float) -> Estimate | None:
+    """Return the typical value over runs with its interval; None where no run has it.
+
+    Geometric where a metric varies by factors. Incidents are counted over all runs: they are too rare to differ by run.
+    """
+    if one.kinds is not None:
+        thousands = sum(len(counted(service)) for _run, service in found) / 1000.0
+        events = sum(incidents(run, service, one.kinds) for run, service in found)
+        return rate(events, thousands, level) if thousands else None
+    numbers = values(one, found)
+    if not numbers:
+        return None
+    if one.positive and min(numbers) > 0:
+        return geometric_mean(numbers, level)
+    middle = mean(numbers, level)
+    if len(set(numbers)) == 1:
         # Runs that do not differ in what hardly ever happens do not say how seldom it happens.
-        return replace(found, low=None, high=None)
-    if found.low is None or found.high is None or min(values) < 0:
-        return found
+        return replace(middle, low=None, high=None)
+    if middle.low is None or middle.high is None or min(numbers) < 0:
+        return middle
     # Nothing is less than nothing, and no share more than all.
-    return replace(found, low=max(0.0, found.low), high=min(1.0, found.high) if one.unit == "share" else found.high)
+    return replace(middle, low=max(0.0, middle.low), high=min(1.0, middle.high) if one.unit == "share" else middle.high)
 
 
 def _latency(kind: str, percent: float) -> Metric:
@@ -160,7 +182,7 @@ def _share(*statuses: str) -> Reader:
     return read
 
 
-def _per_thousand(kinds: Sequence[str] | None) -> Reader:
+def _per_thousand(kinds: Sequence[str] = ()) -> Reader:
     def read(run: Result, service: ServiceResult) -> float | None:
         requests = counted(service)
         return 1000.0 * incidents(run, service, kinds) / len(requests) if requests else None
@@ -201,7 +223,15 @@ _FIXED = (
     Metric("requests_per_second", "requests/s", "requests/s", "higher", _per_second(lambda _one: 1)),
     Metric("failed_share", "failed or aborted", "share", "lower", _share("failed", "aborted"), positive=False),
     Metric("aborted_share", "aborted", "share", "lower", _share("aborted"), positive=False),
-    Metric("incidents_per_1000_requests", "incidents per 1,000 requests", "", "lower", _per_thousand(None), False),
+    Metric(
+        "incidents_per_1000_requests",
+        "incidents per 1,000 requests",
+        "",
+        "lower",
+        _per_thousand(),
+        positive=False,
+        kinds=(),
+    ),
     Metric(
         "out_of_memory_per_1000_requests",
         "out of memory per 1,000 requests",
@@ -209,6 +239,7 @@ _FIXED = (
         "lower",
         _per_thousand(OUT_OF_MEMORY),
         positive=False,
+        kinds=OUT_OF_MEMORY,
     ),
     Metric("restarts", "restarts", "", "lower", lambda _run, service: float(service.restarts), positive=False),
     Metric("preemptions", "preemptions", "", "lower", lambda _run, service: service.engine.preemptions, positive=False),

@@ -22,10 +22,10 @@ from ansible_collections.llmops.inference.plugins.module_utils._values import as
 from ansible_collections.llmops.inference.plugins.plugin_utils._measures import (
     Goodput,
     Metric,
+    estimate,
     good_share,
     goodput,
     metric,
-    typical,
 )
 from ansible_collections.llmops.inference.plugins.plugin_utils._statistics import Estimate
 
@@ -152,22 +152,20 @@ def _check(runs: Sequence[Result], objective: Objective) -> Outcome:
     refused = [service.not_started for _run, service in found if service.not_started]
     if refused:
         return Outcome(objective, FAILED, None, f"it could not start: {refused[0].cause}")
-    read = [objective.metric.read(run, service) for run, service in found]
-    values = [value for value in read if value is not None]
-    if not values:
+    measured = estimate(objective.metric, found, 0.95)
+    if measured is None:
         most = max(len(service.requests) for _run, service in found)
         return Outcome(objective, NOT_MEASURED, None, f"no run tells it; the longest had {most} requests")
-    measured = typical(values, objective.metric)
     highest, lowest = objective.highest, objective.lowest
     kept = (highest is None or measured.value <= highest) and (lowest is None or measured.value >= lowest)
-    return Outcome(objective, PASSED if kept else FAILED, measured, _said(measured))
+    return Outcome(objective, PASSED if kept else FAILED, measured, _said(measured, len(found)))
 
 
-def _said(measured: Estimate) -> str:
-    runs = f"{measured.count} runs" if measured.count > 1 else "1 run, which has no interval"
+def _said(measured: Estimate, runs: int) -> str:
+    where = "in 1 run" if runs == 1 else f"in {runs} runs"
     if measured.low is None or measured.high is None:
-        return f"{measured.value:.6g} in {runs}"
-    return f"{measured.value:.6g} ({measured.low:.6g} to {measured.high:.6g}) in {runs}"
+        return f"{measured.value:.6g} {where}"
+    return f"{measured.value:.6g} ({measured.low:.6g} to {measured.high:.6g}) {where}"
 
 
 def _unknown(objective: Objective, known: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._result import SIDES, Result, read_result
 from ansible_collections.llmops.inference.plugins.plugin_utils._comparison import Row, Settings, compare
-from ansible_collections.llmops.inference.plugins.plugin_utils._measures import METRICS, Metric, typical
+from ansible_collections.llmops.inference.plugins.plugin_utils._measures import METRICS, Measured, Metric, estimate
 from ansible_collections.llmops.inference.plugins.plugin_utils._objectives import (
     PASSED,
     Outcome,
@@ -68,18 +68,17 @@ def report(values: object, settings: Settings, objectives: object = ()) -> dict[
 
 def summary(runs: Sequence[Result], level: float) -> list[dict[str, Any]]:
     """Return the typical value of every metric that was measured, by side, service and scenario."""
-    groups: dict[tuple[str | None, str, str], list[tuple[Result, Any]]] = {}
+    groups: dict[tuple[str | None, str, str], list[Measured]] = {}
     for run in runs:
         for service in run.services:
             groups.setdefault((run.side, service.service, service.scenario), []).append((run, service))
     rows = []
     for (side, service_name, scenario), found in groups.items():
         for one in METRICS.values():
-            read = (one.read(run, service) for run, service in found if not service.not_started)
-            values = [value for value in read if value is not None]
-            if values:
+            value = _estimate(estimate(one, found, level))
+            if value is not None:
                 place = {"side": side, "service": service_name, "scenario": scenario}
-                rows.append({**place, **_metric(one), "value": _estimate(typical(values, one, level))})
+                rows.append({**place, **_metric(one), "value": value})
     return rows
 
 
@@ -107,10 +106,10 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _estimate(estimate: Estimate | None) -> dict[str, Any] | None:
-    if estimate is None:
+def _estimate(found: Estimate | None) -> dict[str, Any] | None:
+    if found is None:
         return None
-    return {name: _finite(value) for name, value in asdict(estimate).items()}
+    return {name: _finite(value) for name, value in asdict(found).items()}
 
 
 def _finite(value: float | None) -> float | None:

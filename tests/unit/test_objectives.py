@@ -45,6 +45,16 @@ def test_an_objective_of_a_comparison_is_held_against_what_is_deployed_after() -
     ]
 
 
+def test_what_a_run_measured_is_told_with_its_interval_where_it_has_one() -> None:
+    never = {"service": "mini", "metric": "out_of_memory_per_1000_requests", "max": 0}
+    alone, counted = report(FAST, never)["objectives"]
+    assert alone["reason"].endswith(" in 1 run")
+    # No event in 40 requests: the exact upper bound is -ln(0.025) / 40.
+    assert counted["reason"] == "0 (0 to 92.222) in 1 run"
+    assert counted["outcome"] == "passed"
+    assert " to " in report(FAST, runs=turns(3))["objectives"][0]["reason"]
+
+
 def test_limits_may_be_spelled_as_templates_make_them() -> None:
     assert outcomes({**FAST, "max": "0.5"}) == ["passed"]
 
