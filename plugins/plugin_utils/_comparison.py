@@ -229,12 +229,11 @@ def _judged(group: _Group, one: Metric, level: float, settings: Settings) -> Row
     if why_not or row.ratio is None:
         return replace(row, verdict=NO_DIFFERENCE, reason=why_not or "no pair of runs has it on both sides")
     verdict = read_interval(row.ratio, one.better, settings.smallest_relevant)
-    failed = METRICS["failed_share"]
-    lost = max(values(failed, group.side("after")), default=0.0)
-    if verdict == BETTER and one.name.startswith(tuple(LATENCIES)) and lost > _MOST_FAILED:
-        return replace(
-            row, verdict=NO_DIFFERENCE, reason=f"{lost:.0%} of requests did not end after; the others tell too little"
-        )
+    faster = SIDES[verdict == BETTER]
+    lost = max(values(METRICS["failed_share"], group.side(faster)), default=0.0)
+    if verdict != NO_DIFFERENCE and one.name.startswith(tuple(LATENCIES)) and lost > _MOST_FAILED:
+        reason = f"{faster}, which seems faster, up to {lost:.0%} of the requests did not come to their end"
+        return replace(row, verdict=NO_DIFFERENCE, reason=reason)
     reason = f"{row.ratio.count} pairs of runs"
     if verdict == NO_DIFFERENCE:
         reason += _could_have_been(row.ratio)
