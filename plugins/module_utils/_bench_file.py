@@ -43,9 +43,9 @@ def read_bench_file(content: object, where: str = "the file") -> tuple[tuple[Req
         said = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise InferenceError(f"{where} is not whole: its lists differ in length ({said}).")
     try:
-        requests = _requests(content)
         duration = float(content["duration"])
         mode, rate = _mode(content)
+        requests = _requests(content, mode)
         load = Load(
             driver="vllm bench serve",
             mode=mode,
@@ -79,12 +79,14 @@ def bottleneck(requests: Sequence[Request], load: Load) -> str | None:
     )
 
 
-def _requests(content: Mapping[str, Any]) -> tuple[Request, ...]:
+def _requests(content: Mapping[str, Any], mode: str) -> tuple[Request, ...]:
     starts = content["start_times"]
     unknown = [None] * len(starts)
     first = min(starts, default=0.0)
     names = (*_LISTS, *_OPTIONAL)
-    rows = zip(*(content.get(name) or unknown for name in names))
+    # In a closed loop a request has no time at which it was to be sent.
+    known = {**content, "queue_times": content.get("queue_times") if mode == "open" else None}
+    rows = zip(*(known.get(name) or unknown for name in names))
     return tuple(_request(dict(zip(names, row)), first) for row in rows)
 
 

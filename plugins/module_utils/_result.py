@@ -32,7 +32,7 @@ class Request:
     """One request. ``start_seconds`` counts from the start of the service's measurement.
 
     ``inter_token_seconds`` is the mean between the tokens of this request after its first one, ``longest_gap_seconds``
-    the longest wait among them. ``client_queue_seconds`` is what it waited in the load generator before it was sent;
+    the longest wait among them. ``client_queue_seconds`` is what it waited in an open loop before it was sent;
     no latency includes it. ``error`` is one line.
     """
 

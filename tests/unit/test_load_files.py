@@ -19,6 +19,8 @@ from ansible_collections.llmops.inference.plugins.filter.result_report import re
 from ansible_collections.llmops.inference.plugins.module_utils._bench_file import read_bench_file
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._guidellm_file import read_guidellm_file
+from ansible_collections.llmops.inference.plugins.module_utils._result import ServiceResult
+from ansible_collections.llmops.inference.plugins.plugin_utils._measures import METRICS
 from ansible_collections.llmops.inference.tests.unit.measured import run
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -100,6 +102,42 @@ def test_an_open_loop_that_waited_for_itself_is_the_bottleneck() -> None:
 def test_what_is_no_whole_file_is_refused(content: object, said: str) -> None:
     with pytest.raises(InferenceError, match=said):
         read_bench_file(content)
+
+
+def bench_recorded(name: str) -> dict[str, Any]:
+    """What ``vllm bench serve`` of vLLM 0.32.0 wrote, see README.md beside it."""
+    packed = (RECORDED / f"vllm-bench-serve-0.32.0-{name}.json.gz").read_bytes()
+    content: dict[str, Any] = json.loads(gzip.decompress(packed))
+    return content
+
+
+@pytest.mark.parametrize("name", ["closed", "open"])
+def test_the_numbers_are_those_that_vllm_bench_serve_itself_reports(name: str) -> None:
+    content = bench_recorded(name)
+    requests, load, duration = read_bench_file(content)
+    measured = ServiceResult("mini", "mini", "standard", duration, load, requests)
+    whole = run(measured)
+    for metric, reported in {
+        "output_tokens_per_second": content["output_throughput"],
+        "total_tokens_per_second": content["total_token_throughput"],
+        "requests_per_second": content["request_throughput"],
+        "ttft_p50_seconds": content["median_ttft_ms"] / 1000,
+        "inter_token_p50_seconds": content["median_tpot_ms"] / 1000,
+        "failed_share": content["failed"] / 20,
+    }.items():
+        assert METRICS[metric].read(whole, measured) == pytest.approx(reported, rel=1e-9), metric
+
+
+def test_a_recorded_closed_loop_is_one_and_a_recorded_open_loop_says_that_it_fell_behind() -> None:
+    closed, load, _duration = read_bench_file(bench_recorded("closed"))
+    assert (load.mode, load.concurrency, load.bottleneck) == ("closed", 3, None)
+    assert Counter(one.status for one in closed) == {"completed": 20}
+    assert all(one.client_queue_seconds is None for one in closed)
+    opened, load, _duration = read_bench_file(bench_recorded("open"))
+    assert (load.mode, load.requests_per_second) == ("open", 40.0)
+    assert Counter(one.status for one in opened) == {"completed": 12, "failed": 8}
+    assert opened[-1].error == "Internal Server Error"
+    assert "40 per second could not be kept up with 2 in flight" in (load.bottleneck or "")
 
 
 # GuideLLM
