@@ -41,7 +41,7 @@ class Estimates:
 # 0.1-0.5, transient 0.4-3, graphs 0.2-1.5 GiB). An estimate that is too low lets an engine die at its gate; one that is
 # too high costs some cache. The share is no ceiling for the engine: on an H100 it held up to 1.59 GiB more under load,
 # context included (docs/measured-on-gpu.md), and died at 0.99. On the CPU build of 0.32 a worker in eager mode takes
-# nearly the same beside any weights, so that what is expected and the margin are two numbers (docs/plan-against-engine.md).
+# nearly the same beside any weights: what is expected and the margin are two numbers (docs/plan-against-engine.md).
 ESTIMATES: Mapping[str, Estimates] = {
     "cuda": Estimates(
         context=int(1.7 * GIB),
@@ -56,7 +56,7 @@ ESTIMATES: Mapping[str, Estimates] = {
         persistent=int(0.7 * GIB),
         transient=0,
         graphs=0,
-        margin=96 * MIB,
+        margin=72 * MIB,
     ),
 }
 
@@ -128,11 +128,11 @@ class Measured:
 
 
 # By how much a start may take more than those that were measured, in bytes: it must still pass its gates. On cpu the
-# share is charged with pages of files, too, of which the kernel drops some when memory is short: two workers of the
-# same engine, one of them started with less memory free, had 54 MB of them between them. On an H100 a start that had to
-# compile took 0.50 GiB more of its share than later ones, and an engine under load 0.63 GiB more outside it than when
-# it was ready (docs/measured-on-gpu.md).
-MARGIN_INSIDE = {"cuda": 576 * MIB, "cpu": 96 * MIB}
+# share is charged with pages of files, too, and how many are mapped depends on what the kernel has of them in memory:
+# workers of one engine took 0.64 to 0.70 GiB on different days, and within 10 MiB the same on one day
+# (docs/plan-against-engine.md). On an H100 a start that had to compile took 0.50 GiB more of its share than later ones,
+# and an engine under load 0.63 GiB more outside it than when it was ready (docs/measured-on-gpu.md).
+MARGIN_INSIDE = {"cuda": 576 * MIB, "cpu": 72 * MIB}
 MARGIN_OUTSIDE = {"cuda": 704 * MIB, "cpu": 64 * MIB}
 
 

@@ -120,8 +120,8 @@ class PlannedDevice:
 class Refusal:
     """Why something cannot be, in the arithmetic that says so.
 
-    ``gate`` is the engine's own, at which it would stop (ENGINE_GATES); None where the layout or the budget is refused
-    that no engine would ask about. ``nearest_fit`` has ``text`` for a reader, and the change as data: ``services`` (name -> layout keys to
+    ``gate`` is the engine's own, at which it would stop (ENGINE_GATES); None where no engine would be asked.
+    ``nearest_fit`` has ``text`` for a reader, and the change as data: ``services`` (name -> layout keys to
     set) and ``settings``; it was planned and fits. None where no single change of the kinds tried helps.
     """
 

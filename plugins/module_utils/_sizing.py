@@ -7,8 +7,8 @@
     gate 1    u * T  <=  T - context - nccl - starting - used by others
     the card  sum over its services of (context + nccl + u * T) + the largest starting + used by others + reserve  <=  T
 
-``starting`` is 0 on a GPU. Services on one device start one after the other. The last rule implies gate 1 for every service at any time, also for one that restarts while the others hold
-all of theirs.
+``starting`` is 0 on a GPU. Services of one device start one after the other. The last rule implies gate 1 for every
+service at any time, also for one that restarts while the others hold all of theirs.
 """
 
 from __future__ import annotations

@@ -389,8 +389,8 @@ plan:
             settings: {}
         gate:
           description:
-            - Which gate of the engine would stop it. V(1) where its share is not free on the device, V(2) where its share
-              does not hold what it needs; V(null) where no engine would be asked.
+            - Which gate of the engine would stop it. V(1) where its share is not free on the device, V(2) where its
+              share does not hold what it needs; V(null) where no engine would be asked.
           returned: success
           type: int
           sample: 1

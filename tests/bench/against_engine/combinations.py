@@ -10,7 +10,7 @@ No number here comes from the planner, so that how near a combination is to one 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,24 @@ PORT = 8100
 FILL_LIMIT_BYTES = 8 * GIB
 SEED = 20261123
 DRAWN = 26
+# What the scenario `plan` tries, and what is started cold, too, to see whether starts in forks can be believed.
+SAMPLE = (
+    "medium-131072-and-0.6-GiB",
+    "mini-131072-and-1-GiB",
+    "micro-0.97-alone",
+    "two-both-fit-backwards",
+    "mini-longest-in-0.06-calibrated",
+)
+COLD = (
+    "medium-131072-and-0.6-GiB",
+    "medium-131072-and-1-GiB",
+    "micro-32768-and-1.4-GiB",
+    "mini-longest-in-0.06-calibrated",
+    "micro-0.85-alone",
+    "micro-0.97-alone",
+    "two-both-fit",
+    "three-fit-backwards",
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +58,12 @@ class Combination:
     others_gib: float = 0
     backwards: bool = False
     calibrated: bool = False
+
+    @property
+    def is_tight(self) -> bool:
+        """Whether it may hang on what is free: others have some, or the shares are a good part of the node."""
+        shares = sum(item.get("gpu_memory_utilization", 0.0) for item in self.layout)
+        return self.others_gib > 0 or shares > 0.4
 
 
 # Shares that are stated are taken as they are; those that are not are divided from a budget.
@@ -82,6 +106,16 @@ def calibrating() -> Iterator[Combination]:
             yield Combination(f"calibrate-{model}-{length}", "calibration", (service(model, length, 0.16),))
 
 
+def calibrating_for(chosen: Iterable[Combination]) -> list[Combination]:
+    """Return those of them that tell about what is planned with records."""
+    kinds = {_kind(item) for combination in chosen if combination.calibrated for item in combination.layout}
+    return [combination for combination in calibrating() if _kind(combination.layout[0]) in kinds]
+
+
+def _kind(item: Mapping[str, Any]) -> tuple[str, bool]:
+    return (item["name"], "rope" in item)
+
+
 def combinations(total: int) -> list[Combination]:
     """Return what is tried on a node of ``total`` bytes."""
     found = [
@@ -100,7 +134,14 @@ def combinations(total: int) -> list[Combination]:
 
 def _shares_for_a_length(total: int) -> Iterator[Combination]:
     """Vary what a share has beside the cache of one request: from far too little to plenty."""
-    lengths = (("micro", 32768), ("mini", 40960), ("mini", 131072), ("medium", 8192), ("medium", 40960), ("medium", 131072))
+    lengths = (
+        ("micro", 32768),
+        ("mini", 40960),
+        ("mini", 131072),
+        ("medium", 8192),
+        ("medium", 40960),
+        ("medium", 131072),
+    )
     for calibrated in (False, True):
         for model, length in lengths:
             for beside in (0.2, 0.6, 1.0, 1.4, 3.0) if not calibrated else (0.6, 1.0):
@@ -179,9 +220,7 @@ def _divided() -> Iterator[Combination]:
                 layout = tuple(service(model, "long" if model == "medium" else 8192) for model in models)
                 name = f"{len(models)}-divide-{budget:g}{'-calibrated' if calibrated else ''}"
                 backwards = budget == 0.2
-                yield Combination(
-                    name, "divided", layout, within(budget), backwards=backwards, calibrated=calibrated
-                )
+                yield Combination(name, "divided", layout, within(budget), backwards=backwards, calibrated=calibrated)
 
 
 def _drawn() -> Iterator[Combination]:
@@ -197,6 +236,4 @@ def _drawn() -> Iterator[Combination]:
             length = 1 << chance.randrange(10, 18)
             layout.append(service(model, length if large is False else min(length, 16384), share / 100))
         others = chance.choice((0, 0, 4))
-        yield Combination(
-            f"drawn-{number:02d}", "drawn", tuple(layout), others_gib=others, calibrated=number % 2 == 1
-        )
+        yield Combination(f"drawn-{number:02d}", "drawn", tuple(layout), others_gib=others, calibrated=number % 2 == 1)

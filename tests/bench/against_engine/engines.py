@@ -9,7 +9,9 @@ Two ways to start them: the command as a unit runs it, half a minute each, or in
 from __future__ import annotations
 
 import json
+import mmap
 import os
+import re
 import subprocess
 import time
 from collections.abc import Mapping
@@ -28,6 +30,8 @@ _POLL_SECONDS = 0.02
 _SAID_CHARACTERS = 300
 _SETTLE_SECONDS = 0.5
 _SETTLED_BYTES = 16 << 20
+_QUIET_SECONDS = 20.0
+_LISTED_BYTES = 160 << 20
 _PASSED, _FAILED = "KV cache size: ", "ValueError: "
 # What the deployment takes for the cause of a failed start, and the gate that it is.
 GATES = {"memory_share_too_large": "gate 1", "no_room_for_kv_cache": "gate 2"}
@@ -94,13 +98,14 @@ class Engines:
 
     def _start_warm(self) -> subprocess.Popen[str]:
         python = str(Path(self._engine.executable).parent / "python")
+        warm_engines = f"{__name__.rpartition('.')[0]}.warm_engines"
         warm = subprocess.Popen(
-            [python, "-c", "import warm_engines; warm_engines.main()"],
+            [python, "-c", f"from {warm_engines} import main; main()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=(self._directory / "warm_engines.log").open("w"),
             text=True,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0"},
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
         )
         _answer(warm)
         return warm
@@ -170,6 +175,28 @@ def _settle() -> None:
     while now - before > _SETTLED_BYTES:
         time.sleep(_SETTLE_SECONDS)
         before, now = now, free_bytes()
+
+
+def wait_until_quiet() -> None:
+    """Wait until free memory stays as it is, and little of it lies in lists that the kernel does not call free.
+
+    What a process gave back stays for seconds in lists of each CPU, which grow with it: from there it is handed out
+    again, but neither the engine nor the planner finds it among what is free.
+    """
+    deadline = time.monotonic() + _QUIET_SECONDS
+    before = free_bytes()
+    while time.monotonic() < deadline:
+        time.sleep(2 * _SETTLE_SECONDS)
+        now = free_bytes()
+        if abs(now - before) < 2 * _SETTLED_BYTES and _listed_bytes() < _LISTED_BYTES:
+            return
+        before = now
+
+
+def _listed_bytes() -> int:
+    """Return the bytes in the kernel's lists of free pages of each CPU."""
+    counts = re.findall(r"^\s+count:\s+(\d+)$", Path("/proc/zoneinfo").read_text(), re.MULTILINE)
+    return sum(int(count) for count in counts) * mmap.PAGESIZE
 
 
 def has_ended(pid: int) -> bool:

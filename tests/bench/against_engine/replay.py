@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The planner of today on the machine of the recorded trials: what it says of each, beside what the engine did. Pure.
 
-Every row is judged twice, with the planner's estimates and with the calibrating starts. What a plan decided itself,
-shares and lengths, is taken as it was started where it is judged in the mode in which it was not planned.
+Every row is judged twice, with the planner's estimates and with the calibrating starts. Where the plan decided a share
+or a length itself, it was near its own border: such a row is judged in the mode in which it was planned, and in the
+other one only for its tokens, as if what was started had been stated.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -139,9 +140,16 @@ class Trials:
         ]
         return Judgement(row, calibrated, verdict(made, actual), actual, tuple(tokens), tuple(changed))
 
+    @lru_cache(maxsize=2)  # noqa: B019 - trials live as long as the process
     def judgements(self, calibrated: bool) -> list[Judgement]:
-        """Return what the plan says of every row in one mode."""
-        return [self.judge(row, calibrated) for row in self.rows]
+        """Return what the plan says of the rows in one mode, as far as its verdict counts there."""
+        rows = [row for row in self.rows if row["calibrated"] == calibrated or is_stated(row)]
+        return [self.judge(row, calibrated) for row in rows]
+
+    @lru_cache(maxsize=2)  # noqa: B019
+    def tokens(self, calibrated: bool) -> list[Tokens]:
+        """Return the tokens that the plan expects in one mode of every start that reported some."""
+        return [tokens for row in self.rows for tokens in self.judge(row, calibrated).tokens]
 
     def asked_beyond(self, calibrated: bool) -> list[int]:
         """Return by how many bytes each share that the plan asks for exceeds what the start would have done with."""
@@ -165,13 +173,20 @@ class Trials:
         return found
 
 
+def is_stated(row: Row) -> bool:
+    """Whether the layout of a row leaves neither a share nor a length to the plan."""
+    return all("gpu_memory_utilization" in item and item["max_model_len"] != "fit" for item in row["layout"])
+
+
 def started_layout(row: Row) -> list[dict[str, Any]]:
     """Return the layout of a row with the shares and lengths with which its services were started."""
     started = {start["service"]: start for start in row["starts"]}
     result = []
     for item in row["layout"]:
         start = started.get(item["name"])
-        decided = {} if start is None else {"gpu_memory_utilization": start["share"], "max_model_len": start["max_model_len"]}
+        decided = (
+            {} if start is None else {"gpu_memory_utilization": start["share"], "max_model_len": start["max_model_len"]}
+        )
         result.append({**item, **decided})
     return result
 

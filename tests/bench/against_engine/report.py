@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The recorded trials as tables: what was planned against what happened, how far off, and what misses its target. Pure."""
+"""The recorded trials as tables: what was planned against what happened, how far off, what misses its target. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from ansible_collections.llmops.inference.tests.bench.against_engine.replay impo
     GIB,
     MODES,
     STARTS,
-    Judgement,
     Row,
     Tokens,
     Trials,
@@ -54,9 +53,9 @@ def errors(tokens: Iterable[Tokens]) -> Errors:
     return Errors(len(off), mean, max(0.0, *off), max(0.0, *(-error for error in off)))
 
 
-def caches(judgements: Iterable[Judgement], least: int = 0, most: int = 1 << 50) -> list[Tokens]:
+def caches(tokens: Iterable[Tokens], least: int = 0, most: int = 1 << 50) -> list[Tokens]:
     """Return the predictions of caches in a range of bytes."""
-    return [tokens for item in judgements for tokens in item.tokens if least <= tokens.cache_bytes < most]
+    return [item for item in tokens if least <= item.cache_bytes < most]
 
 
 def complaints(trials: Trials) -> list[str]:
@@ -74,7 +73,7 @@ def complaints(trials: Trials) -> list[str]:
         started = sum(item.actual == STARTS for item in judgements)
         if len(refused) > FALSE_REFUSALS * started:
             found.append(f"{mode}: {len(refused)} of {started} that start are refused: {', '.join(refused)}.")
-        off = errors(caches(judgements, KV_LEAST_BYTES))
+        off = errors(caches(trials.tokens(calibrated), KV_LEAST_BYTES))
         if off.worst > KV_ERROR[calibrated]:
             found.append(f"{mode}: KV tokens are off by {off.worst:.2%}; {KV_ERROR[calibrated]:.0%} at most.")
     for row, same in compared_with_cold(trials):
@@ -95,6 +94,16 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     lines.insert(1, ["-" * width for width in widths])
     return "\n".join("| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in lines)
+
+
+def machine(trials: Trials) -> str:
+    """Return in a sentence where and when the trials were."""
+    of = trials.machine
+    models = ", ".join(trials.models)
+    return (
+        f"vLLM {of['engine_version']}, its CPU build, on {of['date']}: {len(of['cpus'])} CPUs ({of['processor']}), one "
+        f"NUMA node of {of['total_bytes'] / GIB:.2f} GiB; small Qwen3 models with random weights ({models})."
+    )
 
 
 def confusion(trials: Trials, calibrated: bool) -> str:
@@ -125,9 +134,8 @@ def kv_errors(trials: Trials) -> str:
     """Return how far predictions of KV tokens were off, by the size of the cache."""
     rows = []
     for calibrated in MODES:
-        judgements = trials.judgements(calibrated)
         for least, most in (*CACHES, (KV_LEAST_BYTES, 1 << 50)):
-            off = errors(caches(judgements, least, most))
+            off = errors(caches(trials.tokens(calibrated), least, most))
             if off.count:
                 rows.append(
                     [
@@ -150,8 +158,8 @@ def _range(least: int, most: int) -> str:
 
 
 def axes(trials: Trials) -> str:
-    """Return what was tried along each axis, and how it went, planned with estimates."""
-    judged = {item.row["name"]: item for item in trials.judgements(calibrated=False)}
+    """Return what was tried along each axis, and how it went, calibrated where it can be."""
+    judged = {item.row["name"]: item for mode in MODES for item in trials.judgements(mode)}
     rows = []
     for axis in dict.fromkeys(row["axis"] for row in trials.rows):
         here = [judged[row["name"]] for row in trials.rows if row["axis"] == axis]
@@ -199,11 +207,12 @@ def everything(trials: Trials) -> str:
     rows = []
     by_mode = {mode: {item.row["name"]: item for item in trials.judgements(mode)} for mode in MODES}
     for row in trials.rows:
-        first, second = (by_mode[mode][row["name"]] for mode in MODES)
+        found = [by_mode[mode].get(row["name"]) for mode in MODES]
         shares = ", ".join(
             f"{start['service']} {start['share']:g} for {start['max_model_len']}"
             for start in row["starts"]
             if not start["beside_all"]
         )
-        rows.append([row["name"], shares, first.predicted, second.predicted, first.actual])
+        said = [item.predicted if item is not None else "" for item in found]
+        rows.append([row["name"], shares, *said, row["starts"][-1]["verdict"]])
     return table(["combination", "started, in this order", "with estimates", "calibrated", "the engine"], rows)

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Starts many engines in seconds each: ``vllm serve`` in forks of processes that have imported it once.
 
-Run by the engine's own interpreter on a test host, as ``python -c "import warm_engines; warm_engines.main()"``. Each
+Run by the engine's own interpreter on a test host, as ``python -c "from ...warm_engines import main; main()"``. Each
 engine is the real command with its real three processes. What the forks save is the imports, 10 s for each of the
 three: the API server is forked from this process, the engine core and the worker, which the engine would spawn, from a
 second one with the modules of a spawned process. So that memory is as if each had imported everything itself, a fork
@@ -120,10 +120,14 @@ def write_to(log: str) -> None:
     os.dup2(output, 2)
 
 
+def _is_running() -> None:
+    """Say of the template that it runs; whoever is forked from it is not its parent and cannot ask."""
+
+
 def stay_with_the_template() -> None:
     """Fork what is spawned, in this process and those that come of it, from the one template there is."""
     context._concrete_contexts["spawn"] = WarmContext()  # type: ignore[attr-defined]
-    forkserver._forkserver.ensure_running = lambda: None  # type: ignore[attr-defined]
+    forkserver._forkserver.ensure_running = _is_running  # type: ignore[method-assign]
     OwnMemory()
 
 

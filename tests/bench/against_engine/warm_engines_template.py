@@ -3,6 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Imported last by the process that engine cores and workers are forked from."""
 
-from warm_engines import stay_with_the_template
+from ansible_collections.llmops.inference.tests.bench.against_engine.warm_engines import stay_with_the_template
 
 stay_with_the_template()
