@@ -55,19 +55,24 @@ def measure(names: Sequence[str]) -> list[str]:
     mounted = f"{ROOT}:{COLLECTIONS}/ansible_collections/llmops/inference:ro"
     options = ["--engine", "--models", f"--ip={ADDRESS}", "--volume", mounted]
     subprocess.run([TESTBED / "host", "up", HOST, "bookworm", *options], check=True)
-    module = "ansible_collections.llmops.inference.tests.bench.against_engine.trials"
-    command = ["python3", "-m", module, "--engine-version", ENGINE_VERSION]
-    if names:
-        command += ["--only", *names]
-    inside = ["podman", "exec", "--env", f"PYTHONPATH={COLLECTIONS}", "--env", "PYTHONDONTWRITEBYTECODE=1", HOST]
-    lines = []
     try:
-        with subprocess.Popen([*inside, *command], stdout=subprocess.PIPE, text=True) as process:
-            for line in process.stdout or ():
-                lines.append(line)
-                say(line)
+        if names:
+            return tried("--only", *names)
+        return tried() + tried("--cold")[1:]  # which says again what machine it is
     finally:
         subprocess.run([TESTBED / "host", "down", HOST], check=True)
+
+
+def tried(*arguments: str) -> list[str]:
+    """Return what the trials on the test host print."""
+    variables = [f"--env=PYTHONPATH={COLLECTIONS}", "--env=PYTHONDONTWRITEBYTECODE=1"]
+    module = "ansible_collections.llmops.inference.tests.bench.against_engine.trials"
+    command = ["podman", "exec", *variables, HOST, "python3", "-m", module, "--engine-version", ENGINE_VERSION]
+    lines = []
+    with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or ():
+            lines.append(line)
+            say(line)
     if process.returncode != 0:
         raise SystemExit(f"plan_against_engine: the trials ended with exit status {process.returncode}")
     return lines

@@ -23,7 +23,6 @@ from ansible_collections.llmops.inference.tests.unit.scene import (
     with_nearest_fit,
 )
 
-
 # Ranks and devices
 
 

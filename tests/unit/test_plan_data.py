@@ -20,7 +20,6 @@ from ansible_collections.llmops.inference.tests.unit.scene import (
     reference_layout,
 )
 
-
 # The plan as data
 
 

@@ -106,14 +106,15 @@ def calibrating() -> Iterator[Combination]:
             yield Combination(f"calibrate-{model}-{length}", "calibration", (service(model, length, 0.16),))
 
 
+def kind(item: Mapping[str, Any]) -> str:
+    """Return what a service of a layout shares its record with."""
+    return f"{item['name']}{' with rope' if 'rope' in item else ''}"
+
+
 def calibrating_for(chosen: Iterable[Combination]) -> list[Combination]:
     """Return those of them that tell about what is planned with records."""
-    kinds = {_kind(item) for combination in chosen if combination.calibrated for item in combination.layout}
-    return [combination for combination in calibrating() if _kind(combination.layout[0]) in kinds]
-
-
-def _kind(item: Mapping[str, Any]) -> tuple[str, bool]:
-    return (item["name"], "rope" in item)
+    kinds = {kind(item) for combination in chosen if combination.calibrated for item in combination.layout}
+    return [combination for combination in calibrating() if kind(combination.layout[0]) in kinds]
 
 
 def combinations(total: int) -> list[Combination]:
@@ -187,7 +188,7 @@ def _pairs() -> Iterator[Combination]:
         ("first-too-small", (0.03, 0.08), 0),
         ("second-too-small", (0.1, 0.025), 0),
         ("fit-beside-12-GiB", (0.09, 0.07), 12),
-        ("too-large-beside-15-GiB", (0.13, 0.11), 15),
+        ("too-large-beside-12-GiB", (0.2, 0.18), 12),
     )
     for what, (first, second), others in pairs:
         layout = (service("medium", 16384, first), service("mini", 16384, second))

@@ -94,7 +94,16 @@ class Engines:
         self._directory = directory
         self._running: dict[str, Running] = {}
         self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._read_libraries()
         self._warm = self._start_warm() if warm else None
+
+    def _read_libraries(self) -> None:
+        """Have the engine's libraries in memory, as they are on a host where it has run.
+
+        Pages of them that are not are not mapped either, and the share is charged with fewer.
+        """
+        for path in Path(self._engine.directory).rglob("*.so*"):
+            path.read_bytes()
 
     def _start_warm(self) -> subprocess.Popen[str]:
         python = str(Path(self._engine.executable).parent / "python")

@@ -18,10 +18,14 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.module_utils._calibration import Usage, worst
+from ansible_collections.llmops.inference.plugins.module_utils._calibration import (
+    Calibration,
+    Usage,
+    worst,
+)
 from ansible_collections.llmops.inference.plugins.module_utils._checkpoint import Checkpoint, checkpoint_from_geometry
+from ansible_collections.llmops.inference.plugins.module_utils._devices import find_devices
 from ansible_collections.llmops.inference.plugins.module_utils._layout import parse_layout
-from ansible_collections.llmops.inference.plugins.module_utils._memory import Measured
 from ansible_collections.llmops.inference.plugins.module_utils._placement import plan
 from ansible_collections.llmops.inference.plugins.module_utils._plan import Plan, PlannedService, Settings
 from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology
@@ -75,9 +79,9 @@ class Trials:
 
     def __init__(self, lines: Sequence[str]) -> None:
         self.machine, *rows = [json.loads(line) for line in lines if line.strip()]
-        self.calibrating: list[Row] = [row for row in rows if row["axis"] == "calibration"]
-        self.rows: list[Row] = [row for row in rows if row["axis"] != "calibration" and not row.get("cold")]
-        self.cold: list[Row] = [row for row in rows if row.get("cold")]
+        self.calibrating: list[Row] = [row for row in rows if row["axis"] == "calibration" and not row["cold"]]
+        self.rows: list[Row] = [row for row in rows if row["axis"] != "calibration" and not row["cold"]]
+        self.cold: list[Row] = [row for row in rows if row["axis"] != "calibration" and row["cold"]]
 
     @classmethod
     def read(cls, path: Path = MEASURED) -> Trials:
@@ -92,35 +96,25 @@ class Trials:
             for name, model in self.machine["models"].items()
         }
 
-    @cached_property
-    def records(self) -> dict[str, Measured]:
-        """What the calibrating starts took, by the key under which the planner looks for it."""
-        found = {}
-        for row in self.calibrating:
-            for planned in self.plan(row, row["layout"], calibrated=False).services:
-                starts = [Usage(**start["usage"]) for start in row["starts"] if start["service"] == planned.name]
-                measured = worst(starts)
-                if planned.calibration_key is not None and measured is not None:
-                    found[planned.calibration_key] = measured
-        return found
-
     def plan(self, row: Row, layout: Sequence[Mapping[str, Any]], calibrated: bool) -> Plan:
-        """Return the plan of a layout in the situation of a row."""
+        """Return the plan of a layout in the situation of a row, calibrated with what was recorded before it."""
         node = {
             "index": 0,
             "memory_total_bytes": row["total_bytes"],
             "memory_free_bytes": row["free_bytes"],
             "cpus": self.machine["cpus"],
         }
-        return plan(
-            parse_layout(layout, "cpu"),
-            Topology.from_dict({"numa_nodes": [node]}),
-            {item["name"]: self.models[item["name"]] for item in layout},
-            Settings("cpu", engine_version=self.machine["engine_version"], **row["settings"]),
-            row["used_by_others"],
-            records=self.records if calibrated else None,
-            suggest=False,
-        )
+        services, topology = parse_layout(layout, "cpu"), Topology.from_dict({"numa_nodes": [node]})
+        models = {item["name"]: self.models[item["name"]] for item in layout}
+        settings = Settings("cpu", engine_version=self.machine["engine_version"], **row["settings"])
+        calibration = Calibration({}, find_devices(topology, "cpu"), topology, settings)
+        records = {}
+        for service in services if calibrated else ():
+            key = calibration.key(service, models[service.name])
+            measured = worst([Usage(**row["recorded"][service.name])])
+            if key is not None and measured is not None:
+                records[key] = measured
+        return plan(services, topology, models, settings, row["used_by_others"], records=records, suggest=False)
 
     def judge(self, row: Row, calibrated: bool) -> Judgement:
         """Return what the plan says of a row in one mode."""
@@ -143,18 +137,22 @@ class Trials:
     @lru_cache(maxsize=2)  # noqa: B019 - trials live as long as the process
     def judgements(self, calibrated: bool) -> list[Judgement]:
         """Return what the plan says of the rows in one mode, as far as its verdict counts there."""
-        rows = [row for row in self.rows if row["calibrated"] == calibrated or is_stated(row)]
+        rows = [row for row in self.rows_of(calibrated) if row["calibrated"] == calibrated or is_stated(row)]
         return [self.judge(row, calibrated) for row in rows]
 
     @lru_cache(maxsize=2)  # noqa: B019
     def tokens(self, calibrated: bool) -> list[Tokens]:
         """Return the tokens that the plan expects in one mode of every start that reported some."""
-        return [tokens for row in self.rows for tokens in self.judge(row, calibrated).tokens]
+        return [tokens for row in self.rows_of(calibrated) for tokens in self.judge(row, calibrated).tokens]
+
+    def rows_of(self, calibrated: bool) -> list[Row]:
+        """Return the rows that can be planned in a mode: all, or those with a record for each of their services."""
+        return [row for row in self.rows if not calibrated or len(row["recorded"]) == len(row["layout"])]
 
     def asked_beyond(self, calibrated: bool) -> list[int]:
         """Return by how many bytes each share that the plan asks for exceeds what the start would have done with."""
         found = []
-        for row in self.rows:
+        for row in self.rows_of(calibrated):
             made = self.plan(row, started_layout(row), calibrated)
             for planned, start in _pairs(made, row):
                 if start["consumed_bytes"] and start["kv_cache_tokens"] and made.fits:

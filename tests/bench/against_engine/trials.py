@@ -50,6 +50,7 @@ from ansible_collections.llmops.inference.tests.bench.against_engine.combination
     calibrating,
     calibrating_for,
     combinations,
+    kind,
 )
 from ansible_collections.llmops.inference.tests.bench.against_engine.engines import (
     STARTS,
@@ -63,7 +64,7 @@ from ansible_collections.llmops.inference.tests.bench.against_engine.engines imp
 _ENDLESS_BYTES = 1 << 50
 # A trial whose outcome hangs on free memory counts where others kept theirs to this many bytes while it ran.
 QUIET_BYTES = 192 << 20
-ATTEMPTS = 4
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class Trials:
         self._engine = read_engine("/opt/vllm", version, "cpu")
         self._store = store
         self._directory = directory
+        self._recorded: dict[str, Any] = {}  # by kind of service
 
     def take(self, combination: Combination, record: bool = False) -> dict[str, Any]:
         """Return a combination, what the host was like, and what every start came to.
@@ -130,6 +132,8 @@ class Trials:
                 starts = list(self._starts([(by_name[item.name], item) for item in order], seen, made, record))
             finally:
                 self._engines.stop_all()
+        if record:
+            self._recorded[kind(combination.layout[0])] = starts[-1]["usage"]
         return {
             "name": combination.name,
             "axis": combination.axis,
@@ -142,6 +146,9 @@ class Trials:
             "used_by_others": dict(seen.used_by_others),
             "refusals": [[item.service, item.gate, item.reason] for item in made.refusals],
             "starts": starts,
+            "recorded": {
+                item["name"]: self._recorded[kind(item)] for item in combination.layout if kind(item) in self._recorded
+            },
         }
 
     def _planned(
@@ -170,8 +177,12 @@ class Trials:
                 self._engines.stop(service.name)
             else:
                 held += share
+            to_the_gates = held > FILL_LIMIT_BYTES
             free, others = free_bytes(), read_used_by_others(read_topology(), "cpu")
-            outcome = self._start(service, planned, to_the_gates=held > FILL_LIMIT_BYTES)
+            outcome = self._start(service, planned, to_the_gates)
+            resident = resident_bytes(unit_pids(service.name))
+            if to_the_gates:
+                self._engines.stop(service.name)
             log = read_startup_log(outcome.log)
             yield {
                 "service": service.name,
@@ -183,13 +194,13 @@ class Trials:
                 "said": outcome.said,
                 "free_before_bytes": free,
                 "disturbed_bytes": max(abs(size - seen.used_by_others[node]) for node, size in others.items()),
-                "resident_bytes": resident_bytes(unit_pids(service.name)),
+                "resident_bytes": resident,
                 "kv_cache_tokens": log.kv_cache_tokens,
                 "consumed_bytes": log.consumed_bytes,
                 "seconds": round(outcome.seconds, 1),
-                "usage": self._usage(service, made, outcome, record) if held <= FILL_LIMIT_BYTES else None,
+                "usage": self._usage(service, made, outcome, record) if not to_the_gates else None,
             }
-            if outcome.verdict != STARTS:
+            if outcome.verdict != STARTS or to_the_gates:
                 return
 
     def _start(self, service: Service, planned: PlannedService, to_the_gates: bool) -> Outcome:
@@ -233,10 +244,9 @@ def _memory_of_others(gib: float) -> Iterator[None]:
     if not gib:
         yield
         return
-    hold = (
-        "import mmap, sys; m = mmap.mmap(-1, int(sys.argv[1])); [m.__setitem__(i, 1) for i in range(0, len(m), 4096)]"
-    )
-    command = [sys.executable, "-c", f"{hold}; print('held', flush=True); sys.stdin.read()", str(int(gib * (1 << 30)))]
+    hold = "import mmap, sys; memory = mmap.mmap(-1, int(sys.argv[1]) << 20); mib = bytes(1 << 20)"
+    fill = "[memory.write(mib) for _ in range(int(sys.argv[1]))]; print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", f"{hold}; {fill}", str(int(gib * 1024))]
     holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert holder.stdout is not None
@@ -298,7 +308,7 @@ def main() -> None:
         print(json.dumps(machine(engine.version, models, topology)), flush=True)
         try:
             for item in calibrating_for(chosen):
-                print(json.dumps(trials.take(item, record=True)), flush=True)
+                print(json.dumps({**trials.take(item, record=True), "cold": arguments.cold}), flush=True)
             for item in chosen:
                 print(json.dumps({**trials.take(item), "cold": arguments.cold}), flush=True)
         finally:
