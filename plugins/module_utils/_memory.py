@@ -200,11 +200,10 @@ def _calibrated(estimated: Demand, measured: Measured, accelerator: str) -> Dema
     Weights stay what the files say, as long as they have room in what was measured; what the engine does not tell
     apart is persistent.
     """
-    overhead = max(measured.overhead, _least_overhead(estimated.fixed["weights"], accelerator))
-    weights = min(estimated.fixed["weights"], overhead)
-    graphs = min(measured.graphs, overhead - weights)
-    transient = min(measured.transient, overhead - weights - graphs)
-    persistent = overhead - weights - graphs - transient
+    weights = min(estimated.fixed["weights"], measured.overhead)
+    graphs = min(measured.graphs, measured.overhead - weights)
+    transient = min(measured.transient, measured.overhead - weights - graphs)
+    persistent = measured.overhead - weights - graphs - transient
     fixed = {"weights": weights, "persistent": persistent, "transient": transient, "graphs": graphs}
     sources = {**estimated.sources, **dict.fromkeys(("persistent", "transient", "graphs", "kv_cache"), "measured")}
     if weights != estimated.fixed["weights"]:
@@ -221,18 +220,18 @@ def _calibrated(estimated: Demand, measured: Measured, accelerator: str) -> Dema
         fixed,
         estimated.kv,
         sources,
-        margin=MARGIN_INSIDE[accelerator],
+        margin=max(MARGIN_INSIDE[accelerator], _least_overhead(weights, accelerator) - measured.overhead),
         starting=_starting(fixed, accelerator),
     )
 
 
 def _least_overhead(weights: int, accelerator: str) -> int:
-    """Return below what a start is not believed, in bytes.
+    """Return what a start must be able to take whatever was measured, in bytes.
 
     On cpu, one that found little memory was charged with 0.15 GiB less of pages of files; the next may not be.
     """
     estimates = ESTIMATES[accelerator]
-    return weights + estimates.persistent - estimates.margin // 2 if accelerator == "cpu" else 0
+    return weights + estimates.persistent + estimates.margin // 2 if accelerator == "cpu" else 0
 
 
 def kv_cache(service: Service, geometry: Geometry, accelerator: str) -> KvCache:

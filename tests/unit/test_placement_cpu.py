@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.llmops.inference.plugins.module_utils._memory import Measured, demand
 from ansible_collections.llmops.inference.tests.unit.scene import (
     GIB,
     TINY,
+    models,
     node,
     only_refusal,
+    parsed,
     planned,
     reference_layout,
     service,
@@ -59,3 +62,14 @@ def test_a_refusal_on_the_cpu_names_what_a_start_needs() -> None:
     refusal = only_refusal(planned(layout, node(24, 24), accelerator="cpu", on_overcommit="refuse"))
     assert "0.70 GiB while one of them starts" in refusal.arithmetic
     assert refusal.gate == 1
+
+
+def test_a_start_that_was_charged_with_little_does_not_make_the_next_one_fail() -> None:
+    (item,) = parsed([service("a", max_model_len=4096)], "cpu")
+    model = models([item])["a"]
+    estimated = demand(item, model, "cpu")
+    usual, little = (
+        demand(item, model, "cpu", Measured(estimated.fixed_bytes - less)) for less in (0, int(0.15 * GIB))
+    )
+    assert little.fixed_bytes < usual.fixed_bytes, "the cache is expected to be as it was"
+    assert little.share_bytes(4096) > usual.share_bytes(4096) - usual.margin, "but a usual start passes, too"
