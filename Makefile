@@ -1,6 +1,6 @@
 # Everything a developer runs; the work is done by small scripts under tests/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean lint test-fast test bench-plan bench-gateway clean
+.PHONY: help setup demo demo-clean lint test-fast test bench-plan bench-plan-speed bench-plan-engine bench-gateway clean
 
 help:
 	@echo "make setup       tools and this collection in .venv"
@@ -9,7 +9,7 @@ help:
 	@echo "make lint        format, types, roles, playbooks, documentation"
 	@echo "make test-fast   lint and unit tests"
 	@echo "make test        test-fast and the scenarios on real systemd hosts"
-	@echo "make bench-plan  how fast plans are made"
+	@echo "make bench-plan  how fast plans are made, and whether the real engine agrees with them"
 	@echo "make bench-gateway  what the gateway adds to an engine, measured into docs/gateway-overhead.md"
 	@echo "make clean       remove .venv and the test hosts of this checkout"
 
@@ -38,9 +38,16 @@ test-fast: setup
 test: setup
 	@.venv/bin/python tests/tools/run_tests.py $(SCENARIOS)
 
-# HOSTS="1 100" plans for so many hosts only.
-bench-plan: setup
+# PARTS=speed or PARTS=engine does one part only; HOSTS="1 100" plans for so many hosts only.
+PARTS = speed engine
+bench-plan: $(PARTS:%=bench-plan-%)
+
+bench-plan-speed: setup
 	@PYTHONPATH=.venv/collections .venv/bin/python tests/bench/plan_speed.py $(if $(HOSTS),--hosts $(HOSTS))
+
+# Half an hour; nothing else should use much memory meanwhile.
+bench-plan-engine: setup
+	@PYTHONPATH=.venv/collections tests/testbed/in-testbed python tests/bench/plan_against_engine.py
 
 clean:
 	@! command -v podman >/dev/null || tests/testbed/in-testbed tests/testbed/host clean

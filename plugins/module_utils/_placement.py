@@ -222,7 +222,9 @@ def _planned_service(
         start_after=after,
         memory={**demand.outside, **demand.fixed, "kv_cache": cache},
         memory_source=dict(demand.sources),
-        required_free_bytes={device: size + sized.outside_bytes for device, size in shares.items()},
+        required_free_bytes={
+            device: size + sized.outside_bytes + sized.starting_bytes for device, size in shares.items()
+        },
         rope_arguments=rope_arguments(sized.checkpoint.geometry, service.rope, settings.engine_version),
         fingerprint=sized.checkpoint.fingerprint,
         reason=choice.reason,
@@ -249,6 +251,7 @@ def _planned_device(device: Device, placed: Sequence[Sized], division: Division)
     committed = sum(units_bytes(share, device.total_bytes) for share in units) + account.outside_bytes
     others, reserve = device.used_by_others_bytes, division.room.settings.reserve_bytes
     capacity = account.capacity - sum(item.outside_bytes for item in placed)
+    capacity -= max((item.starting_bytes for item in placed), default=0)
     return PlannedDevice(
         id=device.id,
         index=device.index,

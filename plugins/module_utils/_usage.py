@@ -67,26 +67,25 @@ class Gauge:
         return max(0, log.outside_bytes - min(held) + 2 * ROUNDING_BYTES) if held else None
 
     def _outside_on_cpu(self, planned: PlannedService, log: StartupLog, cache: int) -> int | None:
-        """What the processes beside the workers hold, and a worker before it has loaded anything.
+        """What all its processes hold beyond the share.
 
-        The latter is in the share as well, but the engine finds it missing when it looks for that share.
+        The share is charged with pages of files, too, which the workers do not hold: the kernel drops them.
         """
         if not log.worker_pids or log.consumed_bytes is None:
             return None
         others = resident_bytes(unit_pids(planned.name, self._proc) - log.worker_pids, self._proc)
         workers = [resident_bytes([pid], self._proc) for pid in log.worker_pids]
-        bare = max(bare_worker(size, cache, planned.memory["weights"], log.consumed_bytes) for size in workers)
-        return -(-others // len(planned.devices)) + bare
+        beside = max(beside_cache(size, cache, log.consumed_bytes) for size in workers)
+        return max(0, -(-others // len(planned.devices)) + beside - log.consumed_bytes)
 
 
-def bare_worker(resident: int, cache: int, weights: int, consumed: int) -> int:
-    """Return what a worker of that size holds beside cache and weights.
+def beside_cache(resident: int, cache: int, consumed: int) -> int:
+    """Return what a worker of that size holds beside its cache.
 
     The engine fills its cache with zeros when it makes it. Should it not, the worker holds at most what it said to
     have consumed, and that counts files, too.
     """
-    held = resident - cache if resident > cache else consumed
-    return max(0, min(held, consumed) - weights)
+    return min(resident - cache, consumed) if resident > cache else consumed
 
 
 class Recorder:

@@ -387,6 +387,13 @@ plan:
             text: Lower max_model_len of micro to 8192.
             services: {micro: {max_model_len: 8192}}
             settings: {}
+        gate:
+          description:
+            - Which gate of the engine would stop it. V(1) where its share is not free on the device, V(2) where its
+              share does not hold what it needs; V(null) where no engine would be asked.
+          returned: success
+          type: int
+          sample: 1
 topology:
   description: The machine that was planned for, as RV(llmops.inference.gpu_topology_info#module:topology) has it.
   returned: success

@@ -1,51 +1,30 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The planner on boxes one can think through: the reference box, cards of four sizes, placement, refusals."""
+"""The planner on boxes one can think through: the reference box, cards of four sizes, neighbours, lengths."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from ansible_collections.llmops.inference.plugins.module_utils._plan import Plan, Refusal
-from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology
 from ansible_collections.llmops.inference.tests.unit.scene import (
     GIB,
     QWEN3_1_7B,
     QWEN3_8B,
-    QWEN3_32B,
     TINY,
     YARN,
     box,
-    gpus,
-    models,
-    node,
-    parsed,
+    only_refusal,
     planned,
     reference_layout,
     service,
+    with_nearest_fit,
 )
 
 MIB = 1 << 20
 # What NVIDIA's cards of these sizes have for CUDA, in GiB.
 CARDS = {"24": 23.99, "48": 47.99, "80": 79.65, "141": 140.40}
-
-
-def only_refusal(plan: Plan) -> Refusal:
-    assert not plan.fits
-    assert len(plan.refusals) == 1
-    return plan.refusals[0]
-
-
-def with_nearest_fit(layout: Sequence[Mapping[str, Any]], plan: Plan, topology: Topology, **settings: Any) -> Plan:
-    """Plan again with the first refusal's nearest fit applied to the layout as a user would."""
-    nearest = plan.refusals[0].nearest_fit
-    assert nearest is not None
-    changed = [{**item, **nearest["services"].get(item["name"], {})} for item in layout]
-    return planned(changed, topology, **{**settings, **nearest["settings"]})
 
 
 # The reference box
@@ -236,6 +215,12 @@ def test_the_bigger_need_starts_first_and_each_after_its_predecessor_on_every_de
     assert [item.start_order for item in plan.services] == [0, 1, 2, 3]
 
 
+def test_order_in_the_inventory_does_not_change_shares() -> None:
+    layout = reference_layout()
+    there, back = (planned(order, box(80, 80, 80)) for order in (layout, layout[::-1]))
+    assert there.services == back.services
+
+
 # Lengths
 
 
@@ -265,6 +250,7 @@ def test_a_rope_that_would_break_the_model_is_refused() -> None:
     assert "per kind of layer" in only_refusal(planned([service("a", gemma, gpus=[0], rope=YARN)], box(80))).reason
 
 
+<<<<<<< HEAD
 # Ranks and devices
 
 
@@ -437,10 +423,13 @@ def test_a_slot_below_the_required_generation_is_warned_of_and_an_idle_link_is_n
     assert any("does not tell the PCIe" in text for text in planned(layout, box(80)).warnings)
 
 
+=======
+>>>>>>> matrix
 def test_the_price_of_yarn_is_said_once_for_all() -> None:
     warned = [text for text in planned(reference_layout(), box(80, 80, 80)).warnings if "YaRN" in text]
     assert len(warned) == 1
     assert warned[0].startswith("medium, mini, micro: ")
+<<<<<<< HEAD
 
 
 # cpu
@@ -519,3 +508,5 @@ def test_a_host_without_gpus_says_first_why_it_has_none() -> None:
     plan = planned([service("mini", QWEN3_8B, gpus=[0])], Topology.from_dict({"gpus": [], "problem": problem}))
     assert only_refusal(plan).reason.startswith("gpus: there is no device 0")
     assert plan.warnings[0] == problem
+=======
+>>>>>>> matrix
