@@ -41,7 +41,7 @@ async def ask(client: openai.AsyncOpenAI, model: str) -> None:
     stream = await client.completions.create(
         model=model, prompt="a constant load", max_tokens=TOKENS, stream=True, extra_body={"ignore_eos": True}
     )
-    reason = None
+    reason: str | None = None
     async for chunk in stream:
         if chunk.choices:
             reason = chunk.choices[0].finish_reason or reason

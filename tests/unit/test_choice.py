@@ -137,7 +137,7 @@ def test_a_degraded_gpu_is_a_last_choice_and_said() -> None:
     degraded = flawed(0, health={"status": "degraded", "reasons": ["throttled"]})
     assert planned([service("a", gpus={"count": 2})], degraded).service("a").device_indices == (1, 2)
     named = planned([service("a", gpus=[0])], degraded)
-    assert "a: GPU 0 is degraded." in named.warnings
+    assert "a: GPU 0 is degraded: throttled." in named.warnings
 
 
 def test_the_reference_box_is_found_without_naming_its_gpus() -> None:
