@@ -21,10 +21,7 @@ setup: .venv/.setup
 demo: setup
 	@tests/testbed/in-testbed tests/testbed/demo up
 
-demo-bench-gateway: setup
-	@tests/testbed/in-testbed python tests/bench/gateway.py
-
-clean:
+demo-clean:
 	@tests/testbed/in-testbed tests/testbed/demo down
 	@tests/testbed/in-testbed --remove
 
@@ -48,6 +45,9 @@ bench-plan-speed: setup
 # Half an hour; nothing else should use much memory meanwhile.
 bench-plan-engine: setup
 	@PYTHONPATH=.venv/collections tests/testbed/in-testbed python tests/bench/plan_against_engine.py
+
+bench-gateway: setup
+	@tests/testbed/in-testbed python tests/bench/gateway.py
 
 clean:
 	@! command -v podman >/dev/null || tests/testbed/in-testbed tests/testbed/host clean
