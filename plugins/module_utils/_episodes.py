@@ -29,6 +29,8 @@ _ENDED_WELL = "7ad2d189f7e94e70a38c781354912448"
 _RESTARTING = "5eb03494b6584870a536b337290809b3"
 # The kernel's line may come before the end that follows from it, or be written a little after.
 _BEFORE_SECONDS, _AFTER_SECONDS = 120.0, 10.0
+# Between the end of a start that was asked to end and its stop; systemd restarts after more (RestartSec=).
+_BREATH_SECONDS = 0.5
 # The same Xid error of the same GPU within this time is the same incident.
 _XID_SECONDS = 600.0
 _UNIT = re.compile(r"vllm@([a-z0-9_.-]+)\.service")
@@ -39,8 +41,8 @@ _WATCHDOG = re.compile(r"vllm-watchdog@([a-z0-9_.-]+)\.service")
 class Life:
     """One start of a service: Unix times of its start, its first token and its end, and what was said of it.
 
-    ``asked``: its end was asked for; ``restarted``: systemd scheduled another start after it. ``said`` are the lines
-    of others that may explain its end.
+    A start that is not in the journal is at 0. ``asked``: its end was asked for; ``restarted``: systemd scheduled
+    another start after it. ``said`` are the lines of others that may explain its end.
     """
 
     service: str
@@ -90,11 +92,12 @@ def lives(entries: Iterable[Entry]) -> list[Life]:
             continue
         name = match.group(1)
         begins = entry.message_id in (_STARTING, _STARTED)
-        unknown = name not in now or (begins and found[now[name]].ended is not None)
+        unknown = name not in now or (begins and found[now[name]].invocation != entry.invocation)
         if unknown and not watched and entry.invocation:
             # What is first told of a life that had begun before is its end; it had served until then.
             now[name] = len(found)
-            found.append(Life(name, entry.invocation, entry.time, serving=None if begins else entry.time))
+            began, serving = (entry.time, None) if begins else (0.0, entry.time)
+            found.append(Life(name, entry.invocation, began, serving))
         if name in now:
             found[now[name]] = _told(found[now[name]], entry)
     return found
@@ -105,9 +108,11 @@ def _told(life: Life, entry: Entry) -> Life:
     kind = entry.message_id
     if kind == _STARTED and life.serving is None:
         return replace(life, serving=entry.time)
-    # A start that is broken off is stopped without having been said to stop; an automatic restart stops, too.
-    if (kind == _STOPPING and life.ended is None) or (kind == _STOPPED and not life.restarted):
+    if kind == _STOPPING and life.ended is None:
         return replace(life, asked=True)
+    if kind == _STOPPED and life.ended is not None and not life.restarted:
+        # A start that is broken off fails and is stopped in one breath, without having been said to stop.
+        return replace(life, asked=life.asked or entry.time - life.ended < _BREATH_SECONDS)
     if kind == _RESTARTING:
         return replace(life, restarted=True)
     if kind in (_FAILED, _ENDED_WELL) and life.ended is None:

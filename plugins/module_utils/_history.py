@@ -61,7 +61,7 @@ def history(
 def _seen_since(service: str, told: Sequence[Life], begin: float) -> float:
     """Return from when on a service is known: before its first start it was not there, or not in the journal."""
     first = next((life for life in told if life.service == service), None)
-    return max(begin, first.started) if first is not None and first.serving != first.started else begin
+    return begin if first is None else max(begin, first.started)
 
 
 def rate(service: str, number: int, tally: Tally | None, span: tuple[float, float]) -> dict[str, Any]:

@@ -117,6 +117,17 @@ def test_a_start_that_was_broken_off_is_no_incident() -> None:
     assert found(told(*start(0, "a"), *ended)) == []
 
 
+def test_a_crash_stays_one_when_somebody_stops_the_service_before_it_is_started_again() -> None:
+    stopped = (103.0, "a", "Stopped vllm@mini.service - vLLM model endpoint mini.")
+    (incident,) = found(told(*start(0, "a", 40), *crash(100, "a", again=False), stopped, *start(110, "b", 150)))
+    assert (incident.kind, incident.restarts, incident.lost_seconds) == ("killed", 0, 50)
+
+
+def test_a_window_that_begins_between_a_crash_and_its_restart_invents_nothing() -> None:
+    entries = told(*crash(100, "a")[-1:], *start(105, "b", 141), *crash(200, "b"))
+    assert [episode.time for episode in found(entries)] == [200]
+
+
 def test_starts_that_fail_the_same_way_are_one_incident_until_the_service_serves() -> None:
     port = "vllm-guard: service 'mini' cannot listen on 127.0.0.1:8002 (Address already in use); stop the process"
     exited = "vllm@mini.service: Control process exited, code=exited, status=1/FAILURE"
