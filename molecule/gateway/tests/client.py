@@ -98,7 +98,7 @@ def request(
 
 
 def exchange(data: bytes, gateway: str = "gateway", timeout: float = 30) -> list[Answer]:
-    """Send bytes, read until the gateway closes or pauses for a second after an answer, and return all answers."""
+    """Send bytes, read until the gateway closes or pauses after an answer, and return all answers."""
     with socket.create_connection((GATEWAYS[gateway], PORT), timeout=timeout) as plain:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -109,7 +109,7 @@ def exchange(data: bytes, gateway: str = "gateway", timeout: float = 30) -> list
             with contextlib.suppress(OSError):  # a pause, or closed hard after an answer
                 while chunk := connection.recv(1 << 16):
                     received += chunk
-                    connection.settimeout(1)
+                    connection.settimeout(0.3)
     return list(_answers(received))
 
 
@@ -147,7 +147,8 @@ class Arrivals:
         time.sleep(0.3)  # a log is written after its answer
         found = []
         for name, engine_host in self._hosts.items():
-            command = f"journalctl --quiet --output=cat --after-cursor='{self._cursors[name]}' --unit='vllm@*'"
+            of_engines = " ".join(f"SYSLOG_IDENTIFIER=vllm-{service}" for service in ENGINES[name])
+            command = f"journalctl --quiet --output=cat --after-cursor='{self._cursors[name]}' {of_engines}"
             found += [f"{name} {' '.join(match)}" for match in _ACCESS.findall(engine_host.check_output(command))]
         return found
 

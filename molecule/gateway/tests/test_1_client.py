@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import openai
 import pytest
@@ -24,7 +25,7 @@ from ansible_collections.llmops.inference.molecule.gateway.tests.client import (
     wait_for,
 )
 
-MESSAGES = [{"role": "user", "content": PROMPT}]
+MESSAGES: Any = [{"role": "user", "content": PROMPT}]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,7 +49,7 @@ def test_it_answers_for_every_model_and_every_key(gateway: str, model: str, key:
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
 def test_it_streams_token_by_token(gateway: str) -> None:
-    stream = client(gateway=gateway).chat.completions.create(
+    stream: Any = client(gateway=gateway).chat.completions.create(
         model="mini", messages=MESSAGES, max_tokens=200, stream=True, extra_body={"ignore_eos": True}
     )
     times = [time.monotonic() for chunk in stream if chunk.choices and chunk.choices[0].delta.content]

@@ -71,7 +71,12 @@ def test_a_drain_waits_for_the_stream_that_began() -> None:
     )
     tokens = [next(stream)]
     finished: list[float] = []
-    reader = threading.Thread(target=lambda: (tokens.extend(stream), finished.append(time.monotonic())))
+
+    def read() -> None:
+        tokens.extend(stream)
+        finished.append(time.monotonic())
+
+    reader = threading.Thread(target=read)
     reader.start()
     # Two workers have the session then: the one that has it, and the one that is told to drain.
     host("gateway").check_output("systemctl reload haproxy")

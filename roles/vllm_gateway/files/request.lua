@@ -151,7 +151,11 @@ local function model_of(text)
   elseif #models == 0 or models[1]:sub(1, 1) ~= '"' then
     return nil, "The body has to state model, as a string."
   end
-  return unescaped(models[1])
+  local model = unescaped(models[1])
+  if model:find("[\0-\31]") then
+    return nil, "The model has a control character in its name."
+  end
+  return model
 end
 
 if core then

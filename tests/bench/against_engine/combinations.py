@@ -3,13 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The combinations of share, context length, number of services and order that are tried. Pure.
 
-A fixed grid along each axis, in steps in which people change such numbers, and layouts that a seeded generator draws.
-No number here comes from the planner, so that how near a combination is to one of its borders is chance.
+A fixed grid along each axis, in steps in which people change such numbers. No number here comes from the planner, so
+that how near a combination is to one of its borders is chance.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,8 +21,6 @@ BLOCK = 128
 PORT = 8100
 # What a row may really fill with its caches; a start above it is ended when it has passed its gates.
 FILL_LIMIT_BYTES = 8 * GIB
-SEED = 20261123
-DRAWN = 26
 # What the scenario `plan` tries, and what is started cold, too, to see whether starts in forks can be believed.
 SAMPLE = (
     "medium-131072-and-0.6-GiB",
@@ -126,8 +123,6 @@ def combinations(total: int) -> list[Combination]:
         *_large_shares(),
         *_pairs(),
         *_threes(),
-        *_divided(),
-        *_drawn(),
     ]
     assert len({item.name for item in found}) == len(found)
     return found
@@ -211,30 +206,3 @@ def _threes() -> Iterator[Combination]:
         shares = (0.08, 0.06, share)
         layout = tuple(service(model, 8192, share) for model, share in zip(reversed(TOKEN_BYTES), shares))
         yield Combination(f"three-third-{share:g}", "three services", layout)
-
-
-def _divided() -> Iterator[Combination]:
-    """Let the plan divide a budget among two and three services."""
-    for budget in (0.05, 0.1, 0.2, 0.3):
-        for models in (("medium", "mini"), ("medium", "mini", "micro")):
-            for calibrated in (False, True):
-                layout = tuple(service(model, "long" if model == "medium" else 8192) for model in models)
-                name = f"{len(models)}-divide-{budget:g}{'-calibrated' if calibrated else ''}"
-                backwards = budget == 0.2
-                yield Combination(name, "divided", layout, within(budget), backwards=backwards, calibrated=calibrated)
-
-
-def _drawn() -> Iterator[Combination]:
-    """Draw layouts as people write them: shares of two decimals, lengths of powers of two, neighbours of any size."""
-    chance = random.Random(SEED)
-    for number in range(DRAWN):
-        models = chance.sample(list(TOKEN_BYTES), chance.choice((1, 1, 2, 2, 3)))
-        models.sort(key=lambda model: -TOKEN_BYTES[model])
-        layout = []
-        for place, model in enumerate(models):
-            large = place == len(models) - 1 and chance.random() < 0.3
-            share = chance.randrange(30, 100) if large else chance.randrange(3, 13)
-            length = 1 << chance.randrange(10, 18)
-            layout.append(service(model, length if large is False else min(length, 16384), share / 100))
-        others = chance.choice((0, 0, 4))
-        yield Combination(f"drawn-{number:02d}", "drawn", tuple(layout), others_gib=others, calibrated=number % 2 == 1)
