@@ -62,8 +62,8 @@ def _service_of(
     address = str(service.get("host") or "127.0.0.1")
     if service.get("socket"):
         problems.append(
-            f"service {service.get('name')} of {host} listens on its unix socket, and HAProxy, which shuts itself off from "
-            "the file system, reaches none: give it a port instead of `socket: true`, or leave it out of "
+            f"service {service.get('name')} of {host} listens on its unix socket, and HAProxy, which shuts itself off "
+            "from the file system, reaches none: give it a port instead of `socket: true`, or leave it out of "
             "vllm_gateway_services."
         )
     elif address in _EVERY_ADDRESS:
