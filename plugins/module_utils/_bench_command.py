@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,19 +35,42 @@ class Target:
     peers: Sequence[str] = ("localhost",)
 
 
-def command(executable: str, target: Target, asked: Asked, requests: int, seed: int, salt: str) -> list[str]:
+@dataclass(frozen=True)
+class Order:
+    """What the load generator is to do: ``requests`` of what is ``asked``.
+
+    ``salt`` separates them from the same ones of another run in the engine's prefix cache.
+    """
+
+    target: Target
+    asked: Asked
+    requests: int
+    seed: int
+    salt: str
+
+
+@dataclass(frozen=True)
+class Owner:
+    """As whom the load generator runs."""
+
+    user: str
+    user_id: int
+    group_id: int
+
+
+def command(executable: str, order: Order) -> list[str]:
     """Return the command line of ``vllm bench serve``.
 
-    Greedy, and to the last token whatever the model would say, so that both sides of a comparison work the same.
-    ``salt`` separates this run's prompts from the same ones of another run in the engine's prefix cache. It holds no key:
-    the program takes that from its environment.
+    Greedy, and to the last token whatever the model would say, so that both sides of a comparison work the same. It
+    holds no key: the program takes that from its environment.
     """
+    target, asked = order.target, order.asked
     line = [executable, "bench", "serve", "--backend", "openai", "--endpoint", "/v1/completions"]
     line += ["--base-url", target.base_url, "--model", target.model, "--tokenizer", target.tokenizer]
     line += ["--dataset-name", "random", "--random-input-len", str(asked.input_tokens)]
     line += ["--random-output-len", str(asked.output_tokens), "--random-range-ratio", "0"]
-    line += ["--num-prompts", str(requests), "--seed", str(seed), "--temperature", "0", "--ignore-eos"]
-    line += ["--extra-body", json.dumps({"cache_salt": salt}), "--disable-tqdm"]
+    line += ["--num-prompts", str(order.requests), "--seed", str(order.seed), "--temperature", "0", "--ignore-eos"]
+    line += ["--extra-body", json.dumps({"cache_salt": order.salt}), "--disable-tqdm"]
     line += ["--request-rate", "inf" if asked.requests_per_second is None else f"{asked.requests_per_second:g}"]
     line += ["--max-concurrency", str(asked.concurrency)] if asked.concurrency else []
     line += ["--save-result", "--save-detailed", "--result-dir", ".", "--result-filename", RESULT_FILE]
@@ -79,20 +101,19 @@ def unit_name(service: str) -> str:
     return f"vllm-benchmark-{service}.service"
 
 
-def properties(directory: str, key_file: str | None, user: str, group: str, peers: Sequence[str], limit: float) -> list[str]:
+def properties(order: Order, directory: str, key_file: str | None, owner: Owner) -> list[str]:
     """Return the unit's properties. ``key_file`` is root's alone: systemd reads it, and shows nobody what it says."""
     found = [
-        "Type=exec",
-        f"User={user}",
-        f"Group={group}",
+        f"User={owner.user}",
+        f"Group={owner.group_id}",
         f"WorkingDirectory={directory}",
         f"ReadWritePaths={directory}",
         f"StandardOutput=append:{directory}/{LOG_FILE}",
         f"StandardError=append:{directory}/{LOG_FILE}",
-        f"RuntimeMaxSec={math.ceil(limit)}",
+        f"RuntimeMaxSec={START_SECONDS + order.asked.limit_seconds}",
         "CPUAccounting=yes",
         "IPAddressDeny=any",
-        *(f"IPAddressAllow={peer}" for peer in peers),
+        *(f"IPAddressAllow={peer}" for peer in order.target.peers),
         "CapabilityBoundingSet=",
         "LimitNOFILE=65536",
         "LockPersonality=yes",

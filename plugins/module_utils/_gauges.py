@@ -32,8 +32,8 @@ class Gauges:
 
     def read(self, seconds: float) -> None:
         """Take one reading of every device."""
-        for device, used in self.used_bytes().items():
-            self._memory.setdefault(device, []).append((seconds, float(used)))
+        for name, used in self.used_bytes().items():
+            self._memory.setdefault(name, []).append((seconds, float(used)))
         for device in self.devices:
             meter = self.meters.get(device.id)
             if meter is not None:

@@ -69,7 +69,7 @@ def read_topology() -> Topology:
 
 @contextlib.contextmanager
 def meters() -> Iterator[dict[str, Meter]]:
-    """Yield, by UUID, what reads each GPU again and again; nothing where NVML tells of none. NVML stays open meanwhile."""
+    """Yield, by UUID, what reads each GPU again and again while NVML stays open; nothing where it tells of none."""
     try:
         pynvml = importlib.import_module("pynvml")
         pynvml.nvmlInit()

@@ -22,8 +22,8 @@ class Scenario:
     """What to ask, before it is known of which service.
 
     Prompts have ``input_tokens``, or fill with their answers ``context_share`` of the longest context. ``concurrency``
-    requests are kept in flight; with ``requests_per_second`` it is only a limit, None for none. ``seconds`` is about how
-    long the load may last. ``together``: all services at once.
+    requests are kept in flight; with ``requests_per_second`` it is only a limit, None for none. ``seconds`` is about
+    how long the load may last. ``together``: all services at once.
     """
 
     output_tokens: int = 64
@@ -84,7 +84,9 @@ def scenario(name: str, overrides: Mapping[str, Any]) -> Scenario:
     """Return a scenario with what a user states instead; None is not stated. InferenceError for what cannot be."""
     stated = {key: value for key, value in overrides.items() if value is not None}
     if stated.get("input_tokens") is not None and stated.get("context_share") is not None:
-        raise InferenceError("load has input_tokens and context_share; state one of them, as both say how long prompts are.")
+        raise InferenceError(
+            "load has input_tokens and context_share; state one of them, as both say how long prompts are."
+        )
     if "input_tokens" in stated:
         stated["context_share"] = None
     if "context_share" in stated:
@@ -119,8 +121,8 @@ def asked_of(service: str, max_model_len: int, name: str, made: Scenario) -> Ask
         length = math.floor(max_model_len * (made.context_share or 1.0)) - made.output_tokens
     if length < 1 or length + made.output_tokens > max_model_len:
         raise InferenceError(
-            f"service '{service}': {max(length, 0)} tokens in and {made.output_tokens} out do not fit its max_model_len of "
-            f"{max_model_len}; lower load.input_tokens or load.output_tokens for the scenario {name}",
+            f"service '{service}': {max(length, 0)} tokens in and {made.output_tokens} out do not fit its "
+            f"max_model_len of {max_model_len}; lower load.input_tokens or load.output_tokens for the scenario {name}",
             service=service,
         )
     return Asked(

@@ -69,12 +69,14 @@ def read_plan(files: Mapping[str, File]) -> Plan | None:
 def read_serving(files: Mapping[str, File]) -> Serving:
     """Return what a generation's files serve; InferenceError where they do not tell."""
     if not files:
-        raise InferenceError("nothing is deployed on this host; deploy a layout first, with the playbook llmops.inference.site")
+        raise InferenceError(
+            "nothing is deployed on this host; deploy a layout first, with the playbook llmops.inference.site"
+        )
     made = read_plan(files)
     if made is None or NEEDS_FILE not in files:
         raise InferenceError(
-            "the generation in force was written by another version of this collection, or by hand; deploy it again, so "
-            "that its plan can be read"
+            "the generation in force was written by another version of this collection, or by hand; deploy it again, "
+            "so that its plan can be read"
         )
     needs, known, addresses = Needs.from_json(files[NEEDS_FILE].text), tickets(files), endpoints(files)
     services = [
