@@ -96,9 +96,9 @@ options:
     description:
       - Whether to ask each service, after its load, for greedy answers to fixed prompts and for the perplexity of a
         reference text at a short and a long context, from the engine's C(prompt_logprobs).
-      - For these an engine may hold the logits of C(max_num_batched_tokens) tokens at once, 7 GiB with 8192 tokens and the
-        vocabulary of Qwen3, which no plan provides for. Where the device has not that much free, the text is not asked
-        for, and a warning says so.
+      - For these an engine may hold the logits of C(max_num_batched_tokens) tokens at once, 7 GiB with 8192 tokens and
+        the vocabulary of Qwen3, which no plan provides for. Where the device has not that much free, the text is not
+        asked for, and a warning says so.
     type: bool
     default: false
   gateway:
