@@ -96,8 +96,8 @@ def probe(service: Served, client: Client, free_bytes: int | None, warn: Callabl
         needed = logits_bytes(len(text.tokens), planned.max_num_batched_tokens, vocabulary)
         if free_bytes is not None and needed > free_bytes:
             warn(
-                f"{service.name}: the perplexity of the {name} text was not measured: its logits may take {needed} "
-                f"bytes, and its device has {free_bytes} free; lower gpu_memory_budget or max_num_batched_tokens for it"
+                f"{service.name}: the perplexity of the {name} text was not measured: its logits may take "
+                f"{needed} bytes, and its device has {free_bytes} free; lower gpu_memory_budget or max_num_batched_tokens for it"
             )
             continue
         answer = client.complete(text.tokens, 1, prompt_logprobs=0)

@@ -87,10 +87,9 @@ def scenario(name: str, overrides: Mapping[str, Any]) -> Scenario:
         raise InferenceError(
             "load has input_tokens and context_share; state one of them, as both say how long prompts are."
         )
-    if "input_tokens" in stated:
-        stated["context_share"] = None
-    if "context_share" in stated:
-        stated["input_tokens"] = None
+    for one, other in (("input_tokens", "context_share"), ("context_share", "input_tokens")):
+        if stated.get(one) is not None:
+            stated[other] = None
     if "requests_per_second" in stated and "concurrency" not in stated:
         stated["concurrency"] = None
     made = replace(SCENARIOS[name], **stated)
