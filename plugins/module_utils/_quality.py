@@ -81,9 +81,9 @@ def probe(service: Served, client: Client, free_bytes: int | None, warn: Callabl
     greedy = tuple(_greedy(client, prompt) for prompt in GREEDY_PROMPTS)
     if not can_rank(service.environment):
         warn(
-            f"{service.name}: the perplexity of the texts was not measured: this host has no C++ compiler, and an engine "
-            "that is asked for log-probabilities compiles then and dies without one; install g++, or give the service "
-            "the environment {TORCHDYNAMO_DISABLE: 1}"
+            f"{service.name}: the perplexity of the texts was not measured: this host has no C++ compiler, and an "
+            "engine that is asked for log-probabilities compiles then, and dies without one; install g++, or give the "
+            "service the environment {TORCHDYNAMO_DISABLE: 1}"
         )
         return Quality(greedy_tokens=greedy)
     tokens = client.tokens(reference_text(planned.max_model_len))
@@ -97,7 +97,8 @@ def probe(service: Served, client: Client, free_bytes: int | None, warn: Callabl
         if free_bytes is not None and needed > free_bytes:
             warn(
                 f"{service.name}: the perplexity of the {name} text was not measured: its logits may take "
-                f"{needed} bytes, and its device has {free_bytes} free; lower gpu_memory_budget or max_num_batched_tokens for it"
+                f"{needed} bytes, and its device has {free_bytes} free; lower gpu_memory_budget, or "
+                "max_num_batched_tokens, to measure it"
             )
             continue
         answer = client.complete(text.tokens, 1, prompt_logprobs=0)
