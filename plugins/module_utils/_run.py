@@ -14,7 +14,7 @@ from typing import Callable
 from ._bench_command import Order, Target
 from ._bench_file import read_bench_file
 from ._client import Client, warm_up
-from ._engine_counters import count, grown
+from ._engine_counters import Reading, count, grown, reading
 from ._episodes import Episode
 from ._errors import InferenceError
 from ._gauges import Gauges
@@ -45,7 +45,7 @@ class Load:
     key: str | None
     unit: LoadUnit
     requests: int = 0
-    readings: list[Mapping[str, float]] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
 
     @property
     def finished(self) -> int:
@@ -54,9 +54,9 @@ class Load:
 
     def read(self) -> None:
         """Take one reading of the engine's metrics, where it answers."""
-        sums = read_sums(read_metrics(self.service.endpoint, _METRICS_SECONDS))
-        if sums:
-            self.readings.append(sums)
+        seen = reading(read_sums(read_metrics(self.service.endpoint, _METRICS_SECONDS)))
+        if seen:
+            self.readings.append(seen)
 
     def progress(self) -> str:
         """How far it is, for people."""
