@@ -16,7 +16,6 @@ from ._bench_file import read_bench_file
 from ._client import Client, warm_up
 from ._engine_counters import Reading, count, grown, reading
 from ._episodes import Episode
-from ._errors import InferenceError
 from ._gauges import Gauges
 from ._load_unit import LoadUnit
 from ._metrics import read_metrics, read_sums
