@@ -394,6 +394,16 @@ plan:
           returned: success
           type: int
           sample: 1
+        needed_bytes:
+          description: Bytes that it takes of the device; V(null) where it is refused for another reason.
+          returned: success
+          type: int
+          sample: 85890755952
+        available_bytes:
+          description: Bytes that there are for it; V(null) where it is refused for another reason.
+          returned: success
+          type: int
+          sample: 85040352460
 topology:
   description: The machine that was planned for, as RV(llmops.inference.gpu_topology_info#module:topology) has it.
   returned: success

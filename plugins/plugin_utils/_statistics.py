@@ -110,12 +110,17 @@ def rate_ratio(before: int, exposure: float, after: int, exposure_after: float, 
 
 
 def schedule(rounds: int, seed: int) -> list[tuple[str, str]]:
-    """Return the order of the two sides in every round: each goes first equally often, in a random order.
+    """Return the order of the two sides in every round: ABBA, or BAAB, as the lot says, for every two rounds.
 
-    A fixed order would charge a machine that drifts to the side that always goes second.
+    What a machine drifts by steadily cancels within two rounds, and a lot that is drawn keeps the sides apart from
+    whatever comes and goes by the clock. A fixed order would charge drift to the side that always goes second. Between
+    the two rounds nothing has to be deployed.
     """
-    orders = [("before", "after"), ("after", "before")] * ((rounds + 1) // 2)
-    random.Random(seed).shuffle(orders)
+    lot = random.Random(seed)
+    orders: list[tuple[str, str]] = []
+    while len(orders) < rounds:
+        first = lot.choice([("before", "after"), ("after", "before")])
+        orders += [first, (first[1], first[0])]
     return orders[:rounds]
 
 

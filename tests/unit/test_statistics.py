@@ -41,8 +41,8 @@ def test_a_percentile_that_a_single_value_would_decide_is_none() -> None:
     assert statistics.percentile([], 50) is None
 
 
-# Hours of sleep that ten patients gained by two drugs, and the interval of their difference: Student, "The probable error of
-# a mean", Biometrika 6 (1908), as every textbook has it (R's t.test(sleep)).
+# Hours of sleep that ten patients gained by two drugs, and the interval of their difference: Student, "The probable
+# error of a mean", Biometrika 6 (1908), as every textbook has it (R's t.test(sleep)).
 DEXTRO = (0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0)
 LAEVO = (1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4)
 
@@ -134,6 +134,13 @@ def test_each_side_goes_first_equally_often_and_the_seed_gives_the_order(rounds:
     first = Counter(pair[0] for pair in order)
     assert abs(first["before"] - first["after"]) <= 1
     assert order == statistics.schedule(rounds, seed)
+
+
+@given(some.integers(1, 30), some.integers())
+def test_every_two_rounds_are_abba_or_baab(pairs: int, seed: int) -> None:
+    order = statistics.schedule(2 * pairs, seed)
+    for first, second in zip(order[::2], order[1::2]):
+        assert first == (second[1], second[0])
 
 
 @pytest.mark.parametrize(
