@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.plugin_utils._changed_layout import changed_layout
 
 DOCUMENTATION = r"""
 name: with_changes
@@ -44,17 +46,12 @@ _value:
 """
 
 
-def with_changes(
-    layout: Sequence[Mapping[str, Any]], changes: Mapping[str, Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """Return the layout with these keys; those for a service that it does not have are refused."""
-    known = [str(service.get("name")) for service in layout]
-    strange = sorted(set(changes) - set(known))
-    if strange:
-        raise AnsibleFilterError(
-            f"No service of the layout is called {', '.join(strange)}; it has {', '.join(known) or 'none'}."
-        )
-    return [{**service, **changes.get(str(service.get("name")), {})} for service in layout]
+def with_changes(layout: Sequence[Mapping[str, Any]], changes: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the layout with these keys."""
+    try:
+        return changed_layout(layout, changes)
+    except InferenceError as error:
+        raise AnsibleFilterError(str(error)) from error
 
 
 class FilterModule:
