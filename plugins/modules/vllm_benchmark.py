@@ -16,8 +16,8 @@ description:
     the service.
   - No address can be stated but that of a gateway. Whatever else is asked is a service of the host's generation.
   - Services are measured one after another, each in a run of its own; under V(mixed) all of them at once, in one run.
-  - Prompts are random tokens that follow from O(seed). The same seed asks the same again, and finds nothing of it in the
-    engine's prefix cache.
+  - Prompts are random tokens that follow from O(seed). The same seed asks the same again, and finds nothing of it in
+    the engine's prefix cache.
   - A deployment and a measurement of one host exclude each other.
   - What is measured is asked of the engine for real. Clients of the services notice.
 author:
@@ -82,7 +82,7 @@ options:
         type: int
       seconds:
         description:
-          - About how long the load may last. Fewer requests are sent where the warm-up says that they would take longer.
+          - About how long the load may last. Fewer requests are sent where the warm-up says that they take longer.
           - A measurement that takes three times as long and a minute is ended and fails.
         type: int
       warmup_requests:
@@ -96,9 +96,9 @@ options:
     description:
       - Whether to ask each service, after its load, for greedy answers to fixed prompts and for the perplexity of a
         reference text at a short and a long context, from the engine's C(prompt_logprobs).
-      - For these the engine may hold the logits of O(services)' C(max_num_batched_tokens) tokens at once, 4.6 GiB with
-        8192 tokens and the vocabulary of Qwen3, which no plan provides for. Where the device has not that much free, the
-        text is not asked for, and a warning says so.
+      - For these an engine may hold the logits of C(max_num_batched_tokens) tokens at once, 7 GiB with 8192 tokens and the
+        vocabulary of Qwen3, which no plan provides for. Where the device has not that much free, the text is not asked
+        for, and a warning says so.
     type: bool
     default: false
   gateway:
@@ -207,3 +207,80 @@ service:
   type: str
   sample: mini
 """
+
+from contextlib import nullcontext
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS
+from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.module_utils._host import Host
+from ansible_collections.llmops.inference.plugins.module_utils._job import detach, locked
+from ansible_collections.llmops.inference.plugins.module_utils._measurement import Measurement, clean_up
+from ansible_collections.llmops.inference.plugins.module_utils._result import SCENARIOS, SIDES
+from ansible_collections.llmops.inference.plugins.module_utils._systemd import RunCommand
+
+OPTIONS = {
+    **HOST_OPTIONS,
+    "services": {"type": "list", "elements": "str", "default": []},
+    "scenario": {"type": "str", "default": "standard", "choices": list(SCENARIOS)},
+    "load": {
+        "type": "dict",
+        "default": {},
+        "options": {
+            "input_tokens": {"type": "int", "no_log": False},
+            "context_share": {"type": "float"},
+            "output_tokens": {"type": "int", "no_log": False},
+            "concurrency": {"type": "int"},
+            "requests_per_second": {"type": "float"},
+            "requests": {"type": "int"},
+            "seconds": {"type": "int"},
+            "warmup_requests": {"type": "int"},
+        },
+    },
+    "seed": {"type": "int", "default": 0},
+    "quality": {"type": "bool", "default": False},
+    "gateway": {
+        "type": "dict",
+        "options": {
+            "address": {"type": "str", "required": True},
+            "api_key": {"type": "str", "no_log": True},
+            "validate_certs": {"type": "bool", "default": True},
+        },
+    },
+    "side": {"type": "str", "choices": list(SIDES)},
+    "round": {"type": "int"},
+    "profile": {"type": "str"},
+    "host_name": {"type": "str"},
+    "requested_by": {"type": "str"},
+    "detach": {"type": "bool", "default": False},
+}
+
+
+def measure(module: AnsibleModule, run: RunCommand) -> dict[str, Any]:
+    """Return the module's result, or where a process of its own will leave it."""
+    by = f"{module.params['requested_by'] or 'somebody'}, measuring"
+    with nullcontext() if module.check_mode else locked(by) as lock:
+        measurement = Measurement(Host(module.params, run).store, module.params, run)
+        if lock is None:
+            return {"results": []}
+        if module.params["detach"]:
+            return {"job": detach(lock, measurement.drive, lambda report: clean_up(run), _killed)}
+        return measurement.drive(lambda service, text: None)
+
+
+def _killed(how: str, outcome: object) -> str:
+    return f"the measurement {how}; its load was ended, and nothing of it is kept: run again"
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    try:
+        result = measure(module, lambda command: module.run_command(list(command), expand_user_and_vars=False))
+    except InferenceError as error:
+        module.fail_json(msg=str(error), **error.details)
+    module.exit_json(**{"changed": False, **result})
+
+
+if __name__ == "__main__":
+    main()
