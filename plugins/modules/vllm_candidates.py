@@ -9,8 +9,8 @@ module: vllm_candidates
 version_added: 1.0.0
 short_description: Lists layouts around one that would fit a host's GPUs
 description:
-  - Draws combinations of values for some keys of a layout's services, plans each like M(llmops.inference.vllm_plan), and
-    returns those that fit. What the plan refuses is never returned.
+  - Draws combinations of values for some keys of a layout's services, plans each like M(llmops.inference.vllm_plan),
+    and returns those that fit. What the plan refuses is never returned.
   - Combinations that lead to the same shares, lengths and limits are one.
   - The same layout, space, O(seed) and host give the same candidates. It changes nothing.
 author:
@@ -22,15 +22,16 @@ extends_documentation_fragment:
   - llmops.inference.layout
 requirements:
   - Python >= 3.9
-  - The Python package C(nvidia-ml-py), for the Python that runs the module or in O(tools_dir), with O(accelerator=cuda).
+  - The Python package C(nvidia-ml-py), for the Python that runs the module or in O(tools_dir), with
+    O(accelerator=cuda).
 options:
   space:
     description:
       - Values to try, by service and key, the key being C(max_num_seqs), C(max_num_batched_tokens), C(kv_cache_dtype),
         C(memory_weight) or C(max_model_len).
       - The default lies around the layout, with a quarter to four times of its C(max_num_seqs) and
-        C(max_num_batched_tokens), on GPUs also a KV cache of eight bits, and half and twice the C(memory_weight) of services
-        that share a device. The context stays as it is, because no benchmark can tell how much of it is needed.
+        C(max_num_batched_tokens), on GPUs also a KV cache of eight bits, and half and twice the C(memory_weight) of
+        services that share a device. The context stays as it is, because no benchmark can tell how much is needed.
     type: dict
     default: {}
   most:
@@ -42,7 +43,8 @@ options:
     type: int
     default: 0
   tools_dir:
-    description: A virtual environment that holds C(nvidia-ml-py), looked at where the Python that runs the module has none.
+    description:
+      - A virtual environment that holds C(nvidia-ml-py), looked at where the Python that runs the module has none.
     type: path
     default: /opt/vllm/tools
 seealso:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._result import SIDES, Result, read_result
+from ansible_collections.llmops.inference.plugins.plugin_utils._agreement import with_agreement
 from ansible_collections.llmops.inference.plugins.plugin_utils._comparison import Row, Settings, compare
 from ansible_collections.llmops.inference.plugins.plugin_utils._measures import METRICS, Measured, Metric, estimate
 from ansible_collections.llmops.inference.plugins.plugin_utils._objectives import (
@@ -52,6 +53,7 @@ def report(values: object, settings: Settings, objectives: object = ()) -> dict[
     if len(hosts) > 1:
         raise InferenceError(f"The results are of {', '.join(hosts)}; a report is of one host.")
     sided = any(run.side for run in runs)
+    runs = with_agreement(runs)
     current = [run for run in runs if run.side == SIDES[1]] if sided else runs
     outcomes = check_objectives(current, parse_objectives(objectives))
     return {
