@@ -136,8 +136,8 @@ class Measurement:
                     self._ask_for_a_token(waiting.pop(name))
                 elif state.active not in ("activating", "reloading", "deactivating") or time.monotonic() > deadline:
                     raise InferenceError(
-                        f"service '{name}' does not serve ({unit_name(name)} is {state.active}, {state.sub}); its journal "
-                        "says why, and vllm_deployment_info reads it",
+                        f"service '{name}' does not serve ({unit_name(name)} is {state.active}, {state.sub}); its "
+                        "journal says why, and vllm_deployment_info reads it",
                         service=name,
                     )
                 elif name not in said:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,14 @@ def probe(service: Served, client: Client, free_bytes: int | None, warn: Callabl
     ``warn`` is told.
     """
     planned = service.planned
+    greedy = tuple(_greedy(client, prompt) for prompt in GREEDY_PROMPTS)
+    if not can_rank(service.environment):
+        warn(
+            f"{service.name}: the perplexity of the texts was not measured: this host has no C++ compiler, and an "
+            "engine that is asked for log-probabilities compiles then, and dies without one; install g++, or give the "
+            "service the environment {TORCHDYNAMO_DISABLE: 1}"
+        )
+        return Quality(greedy_tokens=greedy)
     tokens = client.tokens(reference_text(planned.max_model_len))
     short, long = texts(planned.max_model_len, tokens)
     vocabulary = read_vocabulary(planned.model)
@@ -87,8 +96,9 @@ def probe(service: Served, client: Client, free_bytes: int | None, warn: Callabl
         needed = logits_bytes(len(text.tokens), planned.max_num_batched_tokens, vocabulary)
         if free_bytes is not None and needed > free_bytes:
             warn(
-                f"{service.name}: the perplexity of the {name} text was not measured: its logits may take {needed} bytes, "
-                f"and its device has {free_bytes} free; lower gpu_memory_budget or max_num_batched_tokens for it"
+                f"{service.name}: the perplexity of the {name} text was not measured: its logits may take "
+                f"{needed} bytes, and its device has {free_bytes} free; lower gpu_memory_budget, or "
+                "max_num_batched_tokens, to measure it"
             )
             continue
         answer = client.complete(text.tokens, 1, prompt_logprobs=0)
@@ -98,8 +108,15 @@ def probe(service: Served, client: Client, free_bytes: int | None, warn: Callabl
         perplexity_long=found.get("long"),
         tokens_short=_counted(short) if "short" in found else None,
         tokens_long=_counted(long) if long is not None and "long" in found else None,
-        greedy_tokens=tuple(_greedy(client, prompt) for prompt in GREEDY_PROMPTS),
+        greedy_tokens=greedy,
     )
+
+
+def can_rank(environment: Mapping[str, str]) -> bool:
+    """Tell whether an engine survives a request for log-probabilities: it compiles the ranking of its tokens for it."""
+    disabled = any(environment.get(name) == "1" for name in ("TORCHDYNAMO_DISABLE", "TORCH_COMPILE_DISABLE"))
+    path = environment.get("PATH")
+    return disabled or any(shutil.which(name, path=path) for name in (environment.get("CXX", "g++"), "c++", "clang++"))
 
 
 def _counted(text: Text) -> int:

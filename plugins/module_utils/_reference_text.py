@@ -98,7 +98,9 @@ def reference_text(tokens: int) -> str:
             name = f"{chance.choice(_FIRST)} {chance.choice(_SECOND)} {number}"
             ship = (name, chance.randrange(1, 400), chance.choice(_CARGO), chance.choice(_FROM))
             here.append(ship)
-            line = f"{number}. The {name} came in from {ship[3]} with {ship[2]}, in {chance.choice(_WEATHER)}, and lies "
+            line = (
+                f"{number}. The {name} came in from {ship[3]} with {ship[2]}, in {chance.choice(_WEATHER)}, and lies "
+            )
             line += f"at berth {ship[1]}.\n"
         else:
             name, berth, cargo, port = here.pop(0)

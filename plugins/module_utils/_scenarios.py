@@ -46,8 +46,8 @@ SCENARIOS: Mapping[str, Scenario] = {
     "soak": Scenario(concurrency=None, requests_per_second=1.0, requests=600, seconds=600),
     "mixed": Scenario(together=True),
 }
-# What a user may state; ``together`` is what the scenario is.
-OVERRIDES = tuple(field.name for field in fields(Scenario) if field.name != "together")
+# What a user may state instead.
+OVERRIDES = tuple(field.name for field in fields(Scenario))
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,6 @@ class Asked:
     requests: int
     seconds: int
     warmup_requests: int
-    together: bool
 
     @property
     def mode(self) -> str:
@@ -87,10 +86,9 @@ def scenario(name: str, overrides: Mapping[str, Any]) -> Scenario:
         raise InferenceError(
             "load has input_tokens and context_share; state one of them, as both say how long prompts are."
         )
-    if "input_tokens" in stated:
-        stated["context_share"] = None
-    if "context_share" in stated:
-        stated["input_tokens"] = None
+    for one, other in (("input_tokens", "context_share"), ("context_share", "input_tokens")):
+        if stated.get(one) is not None:
+            stated[other] = None
     if "requests_per_second" in stated and "concurrency" not in stated:
         stated["concurrency"] = None
     made = replace(SCENARIOS[name], **stated)
@@ -134,5 +132,4 @@ def asked_of(service: str, max_model_len: int, name: str, made: Scenario) -> Ask
         requests=made.requests,
         seconds=made.seconds,
         warmup_requests=made.warmup_requests,
-        together=made.together,
     )

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ._deployment import endpoints, tickets
+from ._deployment import endpoints, tickets, variables
 from ._errors import InferenceError
 from ._generation import File
 from ._health import Endpoint
@@ -22,13 +22,14 @@ from ._ticket import Ticket
 
 @dataclass(frozen=True)
 class Served:
-    """One service: what was planned, how it is guarded, where it answers, and what turns its texts into tokens."""
+    """One service: what was planned, how it is guarded, where it answers, and what it was started with."""
 
     planned: PlannedService
     ticket: Ticket
     endpoint: Endpoint
     tokenizer: str
     trust_remote_code: bool
+    environment: Mapping[str, str]
 
     @property
     def name(self) -> str:
@@ -95,6 +96,7 @@ def _served(planned: PlannedService, ticket: Ticket, address: Endpoint, files: M
         endpoint=address,
         tokenizer=str(flags.get("tokenizer") or planned.model),
         trust_remote_code=flags.get("trust-remote-code") is True,
+        environment=variables(files.get(f"services/{planned.name}/environment")),
     )
 
 

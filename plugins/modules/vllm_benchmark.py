@@ -15,7 +15,8 @@ description:
     unit of the services' unprivileged user, reads the model's tokenizer from its directory, and reaches no network but
     the service.
   - No address can be stated but that of a gateway. Whatever else is asked is a service of the host's generation.
-  - Services are measured one after another, each in a run of its own; under V(mixed) all of them at once, in one run.
+  - Services are measured one after another, each in a run of its own; under V(mixed), or with O(load.together), all of
+    them at once, in one run.
   - Prompts are random tokens that follow from O(seed). The same seed asks the same again, and finds nothing of it in
     the engine's prefix cache.
   - A deployment and a measurement of one host exclude each other.
@@ -88,6 +89,11 @@ options:
       warmup_requests:
         description: Requests of the same shape before the measurement, of which nothing is told.
         type: int
+      together:
+        description:
+          - Whether all services are under load at once, which makes one run of them. The default is V(true) under
+            V(mixed) only.
+        type: bool
   seed:
     description: Seed of the prompts and, with O(load.requests_per_second), of the moments at which they are sent.
     type: int
@@ -96,9 +102,9 @@ options:
     description:
       - Whether to ask each service, after its load, for greedy answers to fixed prompts and for the perplexity of a
         reference text at a short and a long context, from the engine's C(prompt_logprobs).
-      - For these an engine may hold the logits of C(max_num_batched_tokens) tokens at once, 7 GiB with 8192 tokens and the
-        vocabulary of Qwen3, which no plan provides for. Where the device has not that much free, the text is not asked
-        for, and a warning says so.
+      - For these an engine may hold the logits of C(max_num_batched_tokens) tokens at once, 7 GiB with 8192 tokens and
+        the vocabulary of Qwen3, which no plan provides for. Where the device has not that much free, the text is not
+        asked for, and a warning says so.
     type: bool
     default: false
   gateway:
@@ -236,6 +242,7 @@ OPTIONS = {
             "requests": {"type": "int"},
             "seconds": {"type": "int"},
             "warmup_requests": {"type": "int"},
+            "together": {"type": "bool"},
         },
     },
     "seed": {"type": "int", "default": 0},

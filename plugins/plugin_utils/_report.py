@@ -48,7 +48,7 @@ def report(values: object, settings: Settings, objectives: object = ()) -> dict[
     Runs that have sides are compared, others summarised. Objectives are held against what is deployed now: against
     the side ``after`` where there are two.
     """
-    runs = read_results(values)
+    runs = with_agreement(read_results(values))
     hosts = sorted({run.environment.host for run in runs})
     if len(hosts) > 1:
         raise InferenceError(f"The results are of {', '.join(hosts)}; a report is of one host.")

@@ -50,7 +50,8 @@ LAEVO = (1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4)
 def test_the_mean_has_the_interval_that_student_published() -> None:
     found = statistics.mean([laevo - dextro for dextro, laevo in zip(DEXTRO, LAEVO)])
     assert found.value == pytest.approx(1.58)
-    assert (found.low, found.high) == (pytest.approx(0.7001142), pytest.approx(2.4598858))
+    assert found.low == pytest.approx(0.7001142)
+    assert found.high == pytest.approx(2.4598858)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,8 @@ def test_the_ratio_of_pairs_is_students_interval_of_their_logarithms() -> None:
     before, after = ([math.exp(hours) for hours in drug] for drug in (DEXTRO, LAEVO))
     found = statistics.paired_ratio(before, after)
     assert found.value == pytest.approx(math.exp(1.58))
-    assert (found.low, found.high) == (pytest.approx(math.exp(0.7001142)), pytest.approx(math.exp(2.4598858)))
+    assert found.low == pytest.approx(math.exp(0.7001142))
+    assert found.high == pytest.approx(math.exp(2.4598858))
 
 
 def test_pairs_have_two_sides() -> None:
