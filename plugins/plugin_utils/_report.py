@@ -53,7 +53,6 @@ def report(values: object, settings: Settings, objectives: object = ()) -> dict[
     if len(hosts) > 1:
         raise InferenceError(f"The results are of {', '.join(hosts)}; a report is of one host.")
     sided = any(run.side for run in runs)
-    runs = with_agreement(runs)
     current = [run for run in runs if run.side == SIDES[1]] if sided else runs
     outcomes = check_objectives(current, parse_objectives(objectives))
     return {
