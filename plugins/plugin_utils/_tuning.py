@@ -181,12 +181,15 @@ def verdict(report: Mapping[str, Any]) -> str:
 
 def review_file(report: Mapping[str, Any]) -> str:
     """Return the winning layout as a file to review: the changed keys, below what speaks for them."""
+    sides = {"vllm_experiment_before": {}, "vllm_experiment_after": {"changes": _plain(report["changes"])}}
     lines = [f"# {line}".rstrip() for line in (f"Found by tune on {report['host']}.", *tuning_lines(report))]
     lines += [
         "#",
         f"# A good request keeps {json.dumps(report['within']) if report['within'] else 'to its end'}, "
         f"under the scenario {report['scenario']}.",
-        "# Nothing of this is deployed. To change over, put it into the variables of the host.",
+        "# Nothing of this is deployed. Compare it with the layout as it stands,",
+        f"#   ansible-playbook llmops.inference.compare -e '{json.dumps(sides)}'",
+        "# and, to change over, put it into the variables of the host.",
     ]
     content = yaml.safe_dump({"vllm_services_changes": _plain(report["changes"])}, sort_keys=True)
     return "\n".join(["---", *lines, content])
