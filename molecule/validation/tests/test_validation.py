@@ -63,7 +63,7 @@ def process(service: str, name: str) -> str:
     return site.run(f"for pid in $(cat {group}); do grep -q '{name}' /proc/$pid/comm && echo $pid; done | head -n 1")
 
 
-def test_generous_objectives_pass_and_the_key_is_nowhere() -> None:
+def test_generous_objectives_pass_through_the_gateway_and_the_keys_are_nowhere() -> None:
     play = site.start(
         "playbooks/validate.yml",
         vllm_validation_scenarios=["mixed"],
@@ -71,6 +71,9 @@ def test_generous_objectives_pass_and_the_key_is_nowhere() -> None:
         vllm_validation_repeats=1,
         vllm_validation_quality=True,
         vllm_validation_objectives=GENEROUS,
+        vllm_validation_gateway="validation",
+        vllm_validation_gateway_key=f"{CANARY}-0123456789abcdef0123456789abcdef",
+        vllm_validation_gateway_validate_certs=False,
     )
     await_load("mini", play)
     # Written so that the search does not find itself.
@@ -94,7 +97,7 @@ def test_generous_objectives_pass_and_the_key_is_nowhere() -> None:
         assert [request["status"] for request in one["requests"]] == ["completed"] * len(one["requests"])
         assert 1 <= len(one["requests"]) <= 24
         assert {request["tokens_out"] for request in one["requests"]} == {24}
-        assert one["load"]["through"] == "direct"
+        assert one["load"]["through"] == "gateway"
         # The watchdog's own tokens may be among them.
         assert 0 <= one["engine"]["generation_tokens"] - 24 * len(one["requests"]) < 24
         assert one["engine"]["ttft_mean_seconds"] > 0
@@ -144,7 +147,7 @@ def test_an_allocation_that_fails_and_a_wedge_in_a_soak_are_counted_once_each_an
         statuses = {request["status"] for request in one["requests"]}
         assert "completed" in statuses, "before the fault"
         assert statuses & {"failed", "aborted"}, "because of it"
-        assert one["load"]["mode"] == "open"
+        assert (one["load"]["mode"], one["load"]["through"]) == ("open", "direct")
     found = suites()
     assert (found.get("tests"), found.get("failures"), found.get("errors")) == ("3", "2", "0")
     failed = [case.get("name") for case in found.iter("testcase") if case.find("failure") is not None]
@@ -167,5 +170,5 @@ def test_what_is_no_service_of_the_host_is_refused_before_any_load() -> None:
     assert "the generation in force has no service maxi; it has mini, micro" in refused.flat
     elsewhere = site.play("playbooks/validate.yml", vllm_validation_gateway="example.org", vllm_validation_repeats=1)
     assert elsewhere.status != 0
-    assert "vllm_validation_gateway is 'example.org', and the group vllm_gateway has no host" in elsewhere.flat
+    assert "vllm_validation_gateway is 'example.org', and the group vllm_gateway has validation" in elsewhere.flat
     assert len(runs()) == 2
