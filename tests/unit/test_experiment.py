@@ -26,7 +26,7 @@ from ansible_collections.llmops.inference.plugins.plugin_utils._not_started impo
 from ansible_collections.llmops.inference.tests.unit import measured
 from ansible_collections.llmops.inference.tests.unit.scene import GIB, box, planned, reference_layout
 
-HOST = {"scenarios": ["standard"], "started": "2026-11-23T23:00:00Z", "host": "generated"}
+HOST: dict[str, Any] = {"scenarios": ["standard"], "started": "2026-11-23T23:00:00Z", "host": "generated"}
 
 
 def refused_by_the_plan(**keys: Any) -> dict[str, Any]:
