@@ -24,7 +24,7 @@ class Target:
     """What is measured, and through what.
 
     ``base_url`` has no path; ``tokenizer`` is a directory, or what the engine was told instead. ``peers`` are the
-    addresses that the load generator may reach.
+    addresses that the load generator may reach. ``through`` is ``direct`` or ``gateway``.
     """
 
     base_url: str
@@ -33,6 +33,7 @@ class Target:
     trust_remote_code: bool = False
     validate_certs: bool = True
     peers: Sequence[str] = ("localhost",)
+    through: str = "direct"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,16 @@ from ._result import EngineCounters
 
 Reading = Mapping[str, float]
 
+_COUNTERS = ("num_preemptions_total", "prompt_tokens_total", "generation_tokens_total", "request_success_total")
+_GAUGES = ("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc")
+_HISTOGRAMS = ("request_queue_time_seconds", "time_to_first_token_seconds", "inter_token_latency_seconds")
+_KEPT = (*_COUNTERS, *_GAUGES, *(f"{name}_{part}" for name in _HISTOGRAMS for part in ("sum", "count")))
+
+
+def reading(sums: Mapping[str, float]) -> Reading:
+    """Return what is needed of an engine's metrics; a soak of a day takes many readings, and an engine has hundreds."""
+    return {name: sums[name] for name in _KEPT if name in sums}
+
 
 def grown(readings: Sequence[Reading], name: str) -> float | None:
     """Return by how much a counter grew; None where it is in no reading.

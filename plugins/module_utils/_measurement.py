@@ -27,7 +27,7 @@ from ._places import unit_name
 from ._plan import PlannedDevice
 from ._quality import probe
 from ._result import Environment, Quality, Result
-from ._run import REQUEST_SECONDS, Host, Load, Report, Run, combine, direct_url
+from ._run import REQUEST_SECONDS, Host, Load, Report, Run, combine
 from ._scenarios import Asked, Scenario, asked_of, scenario
 from ._served import Served, Serving, read_serving
 from ._systemd import RunCommand, Systemd
@@ -61,11 +61,10 @@ class Measurement:
         common = (service.endpoint.model, service.tokenizer, service.trust_remote_code)
         gateway = self._params["gateway"]
         if gateway:
-            return Target(
-                gateway["address"].rstrip("/"), *common, gateway["validate_certs"], _addresses(gateway["address"])
-            )
+            address = gateway["address"]
+            return Target(address.rstrip("/"), *common, gateway["validate_certs"], _addresses(address), "gateway")
         host = service.endpoint.host
-        return Target(direct_url(service), *common, peers=("localhost",) if _is_local(host) else ("localhost", host))
+        return Target(_direct_url(service), *common, peers=("localhost",) if _is_local(host) else ("localhost", host))
 
     def drive(self, report: Report) -> dict[str, Any]:
         """Make all runs; return them, and what there is to warn of."""
@@ -188,6 +187,17 @@ def _owner(name: str) -> Owner:
             f"the user '{name}' does not exist on this host; the role llmops.inference.vllm_runtime creates it"
         ) from None
     return Owner(name, user.pw_uid, user.pw_gid)
+
+
+def _direct_url(service: Served) -> str:
+    """Return where a service answers, without a path; InferenceError where the load generator cannot reach it."""
+    if service.endpoint.port is None:
+        raise InferenceError(
+            f"service '{service.name}' listens on a unix socket, which vllm bench serve cannot reach; give it a port, "
+            "or measure it through the gateway",
+            service=service.name,
+        )
+    return service.endpoint.address[: -len("/v1")]
 
 
 def _is_local(host: str) -> bool:

@@ -14,9 +14,8 @@ from typing import Callable
 from ._bench_command import Order, Target
 from ._bench_file import read_bench_file
 from ._client import Client, warm_up
-from ._engine_counters import count, grown
+from ._engine_counters import Reading, count, grown, reading
 from ._episodes import Episode
-from ._errors import InferenceError
 from ._gauges import Gauges
 from ._load_unit import LoadUnit
 from ._metrics import read_metrics, read_sums
@@ -45,7 +44,7 @@ class Load:
     key: str | None
     unit: LoadUnit
     requests: int = 0
-    readings: list[Mapping[str, float]] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
 
     @property
     def finished(self) -> int:
@@ -54,9 +53,9 @@ class Load:
 
     def read(self) -> None:
         """Take one reading of the engine's metrics, where it answers."""
-        sums = read_sums(read_metrics(self.service.endpoint, _METRICS_SECONDS))
-        if sums:
-            self.readings.append(sums)
+        seen = reading(read_sums(read_metrics(self.service.endpoint, _METRICS_SECONDS)))
+        if seen:
+            self.readings.append(seen)
 
     def progress(self) -> str:
         """How far it is, for people."""
@@ -78,7 +77,6 @@ class Run:
         self._executable = executable
         self._seed = seed
         self._report = report
-        self._began = 0.0
 
     def warm_up(self) -> None:
         """Warm every service up, and find out how many requests fit into the time."""
@@ -93,7 +91,7 @@ class Run:
 
         Whatever happens, no load is left behind.
         """
-        started, self._began = time.time(), time.monotonic()
+        started, began = time.time(), time.monotonic()
         try:
             for load in self._loads:
                 load.read()
@@ -102,7 +100,7 @@ class Run:
             said = 0.0
             while not all(load.unit.over for load in self._loads):
                 time.sleep(_TICK_SECONDS)
-                seconds = time.monotonic() - self._began
+                seconds = time.monotonic() - began
                 self._tick(seconds)
                 if seconds - said >= _SAID_SECONDS:
                     said = seconds
@@ -144,7 +142,6 @@ class Run:
     def _service_result(self, load: Load) -> ServiceResult:
         where = f"the result of {load.service.name}"
         requests, sent, duration = read_bench_file(load.unit.result(), where)
-        through = "direct" if load.target.base_url == direct_url(load.service) else "gateway"
         held_back = [text for text in (sent.bottleneck, load.unit.bottleneck()) if text]
         return ServiceResult(
             service=load.service.name,
@@ -155,23 +152,12 @@ class Run:
                 sent,
                 seed=self._seed,
                 warmup_requests=load.asked.warmup_requests,
-                through=through,
+                through=load.target.through,
                 bottleneck=" ".join(held_back) or None,
             ),
             requests=requests,
             engine=count(load.readings),
         )
-
-
-def direct_url(service: Served) -> str:
-    """Return where a service answers, without a path; InferenceError where the load generator cannot reach it."""
-    if service.endpoint.port is None:
-        raise InferenceError(
-            f"service '{service.name}' listens on a unix socket, which vllm bench serve cannot reach; give it a port, "
-            "or measure it through the gateway",
-            service=service.name,
-        )
-    return service.endpoint.address[: -len("/v1")]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils import _bench_command as bench
-from ansible_collections.llmops.inference.plugins.module_utils._engine_counters import count, grown
+from ansible_collections.llmops.inference.plugins.module_utils._engine_counters import count, grown, reading
 from ansible_collections.llmops.inference.plugins.module_utils._episodes import Episode
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._gauges import spent, thinned
@@ -197,7 +197,7 @@ vllm:request_queue_time_seconds_count{engine="0"} 16.0
 
 
 def test_counters_are_what_was_added_and_gauges_their_highest() -> None:
-    found = count([read_sums(BEFORE), read_sums(AFTER)])
+    found = count([reading(read_sums(BEFORE)), reading(read_sums(AFTER))])
     assert (found.preemptions, found.prompt_tokens, found.generation_tokens) == (3, 600, 400)
     assert (found.waiting_max, found.kv_cache_usage_max) == (1, 0.25)
     assert found.queue_mean_seconds == pytest.approx(0.5)

@@ -49,6 +49,19 @@ def pids(job: Mapping[str, Any]) -> tuple[int, int]:
     return int(supervisor), int(worker)
 
 
+def test_work_of_another_kind_says_in_its_own_words_that_it_was_killed() -> None:
+    def work(report: _job.Report) -> dict[str, Any]:
+        time.sleep(30)
+        return {}
+
+    def killed(how: str, told: Mapping[str, Any]) -> str:
+        return f"the measurement {how}; {told['left']} is left of it"
+
+    job = _job.detach(_job.Lock.take(), work, lambda report: {"left": "nothing"}, killed)
+    os.kill(pids(job)[1], signal.SIGKILL)
+    assert outcome(job)["msg"] == "the measurement was killed by signal 9; nothing is left of it"
+
+
 def test_a_job_reports_its_steps_and_leaves_its_result() -> None:
     def work(report: _job.Report) -> dict[str, Any]:
         report("mini", "loading weights")
