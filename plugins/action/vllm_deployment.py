@@ -70,7 +70,7 @@ class ActionModule(ActionBase):
             f"tail -n +{shown + 1} {quoted}/progress; echo; echo ---; cat {quoted}/result 2>/dev/null || true"
         )
         out = self._low_level_execute_command(f"sh -c {shlex.quote(command)}")["stdout"]
-        head, _, tail = out.partition("\n---")
+        head, _separator, tail = out.partition("\n---")
         alive, *lines = head.splitlines()
         result = json.loads(tail) if tail.strip() else None
         return [line for line in lines if line.strip()], result, alive.strip() == "alive"

@@ -101,7 +101,7 @@ def api_key(files: Mapping[str, File], service: str) -> str | None:
     """The key that a service asks its clients for, out of its secrets file."""
     secrets = files.get(f"services/{service}/secrets")
     for line in secrets.text.splitlines() if secrets else []:
-        name, _, quoted = line.partition("=")
+        name, _equals, quoted = line.partition("=")
         if name == "VLLM_API_KEY":
             return quoted[1:-1].replace('\\"', '"').replace("\\\\", "\\")
     return None

@@ -91,7 +91,7 @@ def _service_files(planned: PlannedService, service: Service, neighbours: int, b
         required_free_bytes=dict(planned.required_free_bytes),
         start_timeout=service.start_timeout,
         neighbours=neighbours,
-        digest=_digest([*(file.text for _, file in sorted(files.items())), template, _section_service(drop_in)]),
+        digest=_digest([*(file.text for _path, file in sorted(files.items())), template, _section_service(drop_in)]),
     )
     files[f"{base}/guard.json"] = File(ticket.to_json())
     files[f"systemd/{drop_in_directory(planned.name)}/10-plan.conf"] = File(drop_in)

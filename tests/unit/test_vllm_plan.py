@@ -198,7 +198,7 @@ def test_all_models_that_cannot_be_read_are_named_at_once(tmp_path: Path) -> Non
         read_models(parsed(layout))
     errors = refused.value.details["errors"]
     assert isinstance(errors, Iterable)
-    assert [str(text).split(":")[0] for text in errors] == ["service 'a'", "service 'b'"]
+    assert [str(text).partition(":")[0] for text in errors] == ["service 'a'", "service 'b'"]
 
 
 def test_a_stated_geometry_serves_where_there_is_no_directory_and_overrides_where_there_is(model: Path) -> None:
