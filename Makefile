@@ -1,6 +1,6 @@
 # Everything a developer runs; the work is done by small scripts under tests/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean lint test-fast test bench-plan clean
+.PHONY: help setup demo demo-clean lint test-fast test test-matrix bench-plan clean
 
 help:
 	@echo "make setup       tools and this collection in .venv"
@@ -9,6 +9,7 @@ help:
 	@echo "make lint        format, types, roles, playbooks, documentation"
 	@echo "make test-fast   lint and unit tests"
 	@echo "make test        test-fast and the scenarios on real systemd hosts"
+	@echo "make test-matrix ansible-test on every ansible-core and Python that the collection supports"
 	@echo "make bench-plan  how fast plans are made"
 	@echo "make clean       remove .venv and the test hosts of this checkout"
 
@@ -33,6 +34,9 @@ test-fast: setup
 # SCENARIOS="runtime models" runs these only.
 test: setup
 	@.venv/bin/python tests/tools/run_tests.py $(SCENARIOS)
+
+test-matrix: setup
+	@PYTHONPATH=.venv/collections .venv/bin/python tests/tools/core_matrix.py
 
 # HOSTS="1 100" plans for so many hosts only.
 bench-plan: setup

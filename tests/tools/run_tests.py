@@ -67,11 +67,15 @@ def steps(arguments: list[str]) -> list[tuple[str, list[str]]]:
     if unknown:
         raise SystemExit(f"run_tests: no scenario {', '.join(sorted(unknown))}; there are {', '.join(scenarios)}")
     wanted = [name for name in arguments if name != "--fast"]
+    core = [IN_TESTBED, "env", f"PYTHONPATH={ROOT / '.venv/collections'}", "python", "tests/tools/core_matrix.py"]
     fast = [("lint", [str(ROOT / "tests" / "tools" / "lint")]), ("unit", [IN_TESTBED, "python", "-m", "pytest"])]
     slow = [(name, [IN_TESTBED, "molecule", "test", "--scenario-name", name]) for name in wanted or scenarios]
     if wanted:
         return slow
-    return fast if "--fast" in arguments else fast + slow
+    package = [IN_TESTBED, "python", "-m", "pytest", "tests/package"]
+    if "--fast" in arguments:
+        return fast
+    return [*fast, ("core", [*core, "--newest"]), ("package", package), *slow]
 
 
 def main() -> int:

