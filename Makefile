@@ -8,7 +8,7 @@ help:
 	@echo "make demo-clean  remove what the demo made"
 	@echo "make lint        format, types, roles, playbooks, documentation"
 	@echo "make test-fast   lint and unit tests"
-	@echo "make test        test-fast and the scenarios on real systemd hosts"
+	@echo "make test        test-fast, sanity, the package, AWX, and the scenarios on real systemd hosts"
 	@echo "make test-matrix ansible-test on every ansible-core and Python that the collection supports"
 	@echo "make bench-plan  how fast plans are made"
 	@echo "make clean       remove .venv and the test hosts of this checkout"
@@ -29,11 +29,11 @@ lint: setup
 	@tests/tools/lint
 
 test-fast: setup
-	@.venv/bin/python tests/tools/run_tests.py --fast
+	@PYTHONPATH=.venv/collections .venv/bin/python tests/tools/run_tests.py --fast
 
 # SCENARIOS="runtime models" runs these only.
 test: setup
-	@.venv/bin/python tests/tools/run_tests.py $(SCENARIOS)
+	@PYTHONPATH=.venv/collections .venv/bin/python tests/tools/run_tests.py $(SCENARIOS)
 
 test-matrix: setup
 	@PYTHONPATH=.venv/collections .venv/bin/python tests/tools/core_matrix.py

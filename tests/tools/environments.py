@@ -44,14 +44,11 @@ def environment(name: str, python: Path, packages: list[str]) -> Path:
     return directory
 
 
-def copy_of_checkout(destination: Path) -> Path:
-    """Copy what git knows or would add to ``destination/ansible_collections/llmops/inference``; return that."""
-    collection = destination / "ansible_collections" / "llmops" / "inference"
-    shutil.rmtree(destination, ignore_errors=True)
+def copy_checkout(destination: Path) -> None:
+    """Copy what git knows, or would add, to a directory that is not there yet."""
     list_files = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]
     names = subprocess.run(list_files, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
     for name in filter(None, names):
-        if (ROOT / name).exists():  # else deleted, and not yet committed
-            (collection / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, collection / name, follow_symlinks=False)
-    return collection
+        if os.path.lexists(ROOT / name):  # else deleted, and not yet committed
+            (destination / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, destination / name, follow_symlinks=False)
