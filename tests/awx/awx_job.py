@@ -3,10 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs a job template the way AWX runs it: ansible-runner, on a private data directory of AWX's making.
 
-What AWX does is taken from its source (awx/main/tasks/jobs.py, awx/main/utils/safe_yaml.py): the project is a copy of
-the checkout; the inventory is a script that prints what was imported; answers of a survey are extra variables whose
-text is marked as unsafe, keys included; a custom credential adds a file of extra variables, its injectors filled in;
-and the search path of collections starts with what the project's requirements brought, then the ansible.cfg's own.
+What AWX does is taken from its source (awx/playbooks/project_update.yml, awx/main/tasks/jobs.py,
+awx/main/utils/safe_yaml.py): the project is a copy of the checkout; its sync installs collections/requirements.yml
+beside it; the inventory is a script that prints what was imported; answers of a survey are extra variables whose text
+is marked as unsafe, names included; a custom credential adds a file of extra variables, its injectors filled in; and
+the search path of collections starts with what the sync installed, then goes on as the project's ansible.cfg says.
 """
 
 from __future__ import annotations
@@ -67,12 +68,13 @@ class Awx:
         self.directory = directory
         self.image = image
         copy_checkout(directory / "project")
-        self._take_inventory(inventory)
-        for name in ("env", "requirements_collections", "home"):
+        for name in ("env", "home"):
             (directory / name).mkdir()
+        self._sync_collections()
+        self._take_inventory(inventory)
 
     def require(self, collection: str) -> None:
-        """Provide a collection as a project's requirements would."""
+        """Provide a collection of the test hosts' own, as an execution environment would."""
         link = self.directory / "requirements_collections" / "ansible_collections" / collection
         link.parent.mkdir(parents=True)
         link.symlink_to(ROOT / ".venv" / "collections" / "ansible_collections" / collection)
@@ -129,6 +131,17 @@ class Awx:
             "container_image": self.image,
             "container_options": ["--network=none", "--pull=never"],
         }
+
+    def _sync_collections(self) -> None:
+        requirements = str(self.directory / "requirements_collections")
+        install = [str(BIN / "ansible-galaxy"), "collection", "install", "-r", "collections/requirements.yml"]
+        subprocess.run(
+            [*install, "--collections-path", requirements],
+            cwd=self.directory / "project",
+            env={**os.environ, "HOME": str(self.directory / "home"), "ANSIBLE_COLLECTIONS_PATH": requirements},
+            check=True,
+            capture_output=True,
+        )
 
     def _take_inventory(self, inventory: Path) -> None:
         command = [str(BIN / "ansible-inventory"), "-i", str(inventory), "--list", "--export"]

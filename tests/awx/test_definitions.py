@@ -221,7 +221,7 @@ def tasks() -> list[tuple[str, str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(
-    ("task", "module", "arguments"), tasks(), ids=lambda value: value if type(value) is str else ""
+    ("task", "module", "arguments"), tasks(), ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_a_task_gives_its_module_only_documented_options(task: str, module: str, arguments: dict[str, Any]) -> None:
     assert not list(unknown(arguments, module_options(module), ""))

@@ -15,7 +15,7 @@ from ansible_collections.llmops.inference.tests.tools.environments import ROOT
 
 @pytest.fixture(scope="module")
 def awx(tmp_path_factory: pytest.TempPathFactory) -> Awx:
-    """AWX with the reference box as its inventory, and no collection beside the project."""
+    """AWX with the reference box as its inventory, and no collection but what the project's sync installs."""
     return Awx(tmp_path_factory.mktemp("awx") / "runner", ROOT / "inventories" / "reference" / "hosts.yml")
 
 
