@@ -124,7 +124,9 @@ def test_a_layout_is_planned_for_a_recorded_machine_from_an_empty_directory(user
 
 def test_every_playbook_is_found_by_its_full_name(user: dict[str, str]) -> None:
     awx = Path(user["ANSIBLE_COLLECTIONS_PATH"], "ansible_collections", "awx")
-    awx.symlink_to(ROOT / ".venv/collections/ansible_collections/awx")  # the playbook of that name says that it needs it
+    awx.symlink_to(
+        ROOT / ".venv/collections/ansible_collections/awx"
+    )  # the playbook of that name says that it needs it
     playbooks = sorted(names_in("playbooks", "*.yml"))
     shown = run(user, "ansible-playbook", "--syntax-check", *playbooks)
     assert shown.count("playbook: ") == len(playbooks)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def note_scenario(name: str, passed: bool) -> None:
     note(
         "scenarios",
         name,
-        core=ansible_core(ROOT / ".venv" / "bin" / "python"),
+        core=ansible_core(Path(sys.executable)),
         python=platform.python_version(),
         os=", ".join(releases),
         accelerator=f"CPU, vLLM {defaults['vllm_runtime_version']}" if engine else "none",
