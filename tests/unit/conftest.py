@@ -14,7 +14,7 @@ from hypothesis import settings
 
 # What a test of the controller's code imports, and no test of a host's.
 CONTROLLER_CODE = re.compile(
-    r"^from ansible(\.(?!module_utils)|_collections\.llmops\.inference\.plugins\.(action|filter|inventory|plugin_utils)\b)",
+    r"^from ansible(\.(?!module_utils)|_collections\.llmops\.inference\.plugins\.(action|filter|inventory|plugin_utils))",
     re.MULTILINE,
 )
 
