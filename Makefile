@@ -1,6 +1,6 @@
 # Everything a developer runs; the work is done by small scripts under tests/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean lint test-fast test test-matrix bench-plan clean
+.PHONY: help setup demo demo-clean lint test-fast test test-matrix bench-plan bench-plan-speed bench-plan-engine bench-gateway clean
 
 help:
 	@echo "make setup       tools and this collection in .venv"
@@ -10,7 +10,8 @@ help:
 	@echo "make test-fast   lint and unit tests"
 	@echo "make test        test-fast, sanity, the package, AWX, and the scenarios on real systemd hosts"
 	@echo "make test-matrix ansible-test on every ansible-core and Python that the collection supports"
-	@echo "make bench-plan  how fast plans are made"
+	@echo "make bench-plan  how fast plans are made, and whether the real engine agrees with them"
+	@echo "make bench-gateway  what the gateway adds to an engine, measured into docs/gateway-overhead.md"
 	@echo "make clean       remove .venv and the test hosts of this checkout"
 
 setup: .venv/.setup
@@ -38,9 +39,19 @@ test: setup
 test-matrix: setup
 	@PYTHONPATH=.venv/collections .venv/bin/python tests/tools/core_matrix.py
 
-# HOSTS="1 100" plans for so many hosts only.
-bench-plan: setup
+# PARTS=speed or PARTS=engine does one part only; HOSTS="1 100" plans for so many hosts only.
+PARTS = speed engine
+bench-plan: $(PARTS:%=bench-plan-%)
+
+bench-plan-speed: setup
 	@PYTHONPATH=.venv/collections .venv/bin/python tests/bench/plan_speed.py $(if $(HOSTS),--hosts $(HOSTS))
+
+# Half an hour; nothing else should use much memory meanwhile.
+bench-plan-engine: setup
+	@PYTHONPATH=.venv/collections tests/testbed/in-testbed python tests/bench/plan_against_engine.py
+
+bench-gateway: setup
+	@tests/testbed/in-testbed python tests/bench/gateway.py
 
 clean:
 	@! command -v podman >/dev/null || tests/testbed/in-testbed tests/testbed/host clean

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import shlex
+import socket
 import time
 from typing import Any
 
@@ -30,7 +32,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's result, after the transaction where it started one."""
         super().run(tmp, task_vars)
-        arguments = {**self._task.args, "detach": True}
+        arguments = {"requested_by": _requester(task_vars or {}), **self._task.args, "detach": True}
         result = dict(self._execute_module(module_args=arguments, task_vars=task_vars))
         job = result.pop("job", None)
         if job:
@@ -57,7 +59,8 @@ class ActionModule(ActionBase):
             if not alive:
                 return {
                     "failed": True,
-                    "msg": f"the transaction on {host} ended without a result, as if killed; run again to converge",
+                    "msg": f"the transaction on {host} ended without a result, as if killed, or the host with it; run "
+                    "again to converge",
                 }
             time.sleep(POLL_SECONDS)
 
@@ -66,10 +69,14 @@ class ActionModule(ActionBase):
         quoted = shlex.quote(directory)
         # The liveness test comes first: a result written in between is then seen by the read that follows.
         command = (
-            f"kill -0 $(cat {quoted}/pid 2>/dev/null) 2>/dev/null && echo alive || echo gone; "
+            f"alive=gone; for pid in $(cat {quoted}/pids 2>/dev/null); "
+            "do kill -0 $pid 2>/dev/null && alive=alive; done; echo $alive; "
             f"tail -n +{shown + 1} {quoted}/progress; echo; echo ---; cat {quoted}/result 2>/dev/null || true"
         )
-        out = self._low_level_execute_command(f"sh -c {shlex.quote(command)}")["stdout"]
+        answer = self._low_level_execute_command(f"sh -c {shlex.quote(command)}")
+        out = answer["stdout"]
+        if not out:  # not every connection plugin raises where there is no host to connect to
+            raise AnsibleConnectionFailure(answer.get("stderr") or "no answer")
         head, _separator, tail = out.partition("\n---")
         alive, *lines = head.splitlines()
         result = json.loads(tail) if tail.strip() else None
@@ -79,3 +86,10 @@ class ActionModule(ActionBase):
     def _show(host: str, line: str) -> None:
         service, text, seconds = [*line.split("\t"), "", ""][:3]
         display.display(f"  {host}  {service:<14} {seconds:>4} s  {text}")
+
+
+def _requester(task_vars: dict[str, Any]) -> str:
+    """Who asks, as far as a controller knows: a user of it, and the play."""
+    play = task_vars.get("ansible_play_name")
+    who = f"{getpass.getuser()}@{socket.gethostname()}"
+    return f"{who} (play '{play}')" if play else who

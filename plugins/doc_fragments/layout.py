@@ -32,9 +32,18 @@ options:
         type: str
         required: true
       port:
-        description: TCP port of the endpoint, from 1024 to 65535. Unique on a host.
+        description:
+          - TCP port of the endpoint, from 1024 to 65535. Unique on a host.
+          - Required, unless O(services[].socket=true).
         type: int
-        required: true
+      socket:
+        description:
+          - The engine listens on the unix socket C(/run/vllm/NAME/api.sock) and on no port; O(services[].host) and
+            O(services[].port) are then not used.
+          - The services' user and group may connect, and root. Nobody else on the host reaches the engine, and the
+            engine reaches no network, not even the host's loopback.
+        type: bool
+        default: false
       served_model_name:
         description: Name under which clients ask for the model. The default is O(services[].name).
         type: str
@@ -42,6 +51,15 @@ options:
         description: Address or host name on which the endpoint listens.
         type: str
         default: 127.0.0.1
+      allow_from:
+        description:
+          - IP addresses and networks that may reach an endpoint which does not listen on loopback; a gateway's, for
+            example. Its unit then lets it exchange packets with them and with its own host only
+            (C(IPAddressAllow=), C(IPAddressDeny=any)).
+          - Needs O(services[].host) to be an IP address. Without it, whoever reaches the address reaches the endpoint.
+        type: list
+        elements: str
+        default: []
       gpus:
         description:
           - The devices of the service. A list names them, by index in PCI bus order or by UUID.
@@ -145,6 +163,18 @@ options:
       memory_high:
         description: Host memory above which the unit is slowed down, as systemd's C(MemoryHigh) takes it.
         type: str
+      watchdog:
+        description:
+          - How C(vllm-watchdog@NAME.timer) watches the service; V(false) leaves it unwatched.
+          - A dictionary takes C(interval), the pause between two looks (30 s); C(deadline), in which the one token that
+            a look asks for must come (30 s); C(misses), the looks in a row without a token after which an engine is
+            wedged and is restarted (3); and C(stall), the time that an engine with requests under way may stand still
+            before they no longer excuse it (600 s).
+          - A look is a miss only where, since the look before, the engine has neither worked on a prompt nor generated
+            anything for anybody. A busy engine is never restarted.
+          - A single step of the engine, such as a prompt of C(max_num_batched_tokens), must not take longer than
+            C(misses) looks do.
+        type: raw
   accelerator:
     description: What the engine computes on.
     type: str
@@ -186,4 +216,25 @@ options:
     type: str
     choices: [auto, ignore]
     default: auto
+  gpu_health:
+    description:
+      - What a GPU's health means to services. It is asked of NVML and, where the host itself is planned for, of the
+        kernel log since boot (Xid errors); a service asks NVML again before and after each of its starts.
+      - V(refuse) leaves such a GPU out of the plan, refuses a service that names it, and lets none start on it. V(warn)
+        uses it where nothing better is free, and says so. V(ignore) takes it for a sound one.
+      - A GPU that the driver no longer opens is never used.
+    type: dict
+    suboptions:
+      failed:
+        description:
+          - A GPU that is lost, has uncorrectable memory errors or a row that cannot be remapped, or wrote an Xid error
+            after which it needs a reset.
+        type: str
+        choices: [refuse, warn, ignore]
+        default: refuse
+      degraded:
+        description: A GPU whose repair waits for a reset, or that is throttled for heat or by the hardware.
+        type: str
+        choices: [refuse, warn, ignore]
+        default: warn
 """

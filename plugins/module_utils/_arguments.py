@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ._gpu_health import ANSWERS, DEFAULT_ANSWERS
 from ._plan import ACCELERATORS, CALIBRATION, ON_OVERCOMMIT, Settings
 
 # Values that may be a number or a word are raw: ``_layout`` reads them, whatever a template made of them.
 SERVICE_OPTIONS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
     "model": {"type": "str", "required": True},
-    "port": {"type": "int", "required": True},
+    "port": {"type": "int"},
+    "socket": {"type": "bool", "default": False},
     "served_model_name": {"type": "str"},
     "host": {"type": "str", "default": "127.0.0.1"},
+    "allow_from": {"type": "list", "elements": "str", "default": []},
     "gpus": {"type": "raw", "default": "auto"},
     "tensor_parallel_size": {"type": "int"},
     "max_model_len": {"type": "raw", "default": "fit"},
@@ -42,6 +45,7 @@ SERVICE_OPTIONS: dict[str, Any] = {
     "start_timeout": {"type": "int", "default": 900},
     "memory_max": {"type": "str"},
     "memory_high": {"type": "str"},
+    "watchdog": {"type": "raw"},
 }
 
 PLAN_OPTIONS: dict[str, Any] = {
@@ -52,6 +56,14 @@ PLAN_OPTIONS: dict[str, Any] = {
     "engine_version": {"type": "str"},
     "reserve_bytes": {"type": "int", "default": 0},
     "calibration": {"type": "str", "default": "auto", "choices": list(CALIBRATION)},
+    "gpu_health": {
+        "type": "dict",
+        "apply_defaults": True,
+        "options": {
+            status: {"type": "str", "default": answer, "choices": list(ANSWERS)}
+            for status, answer in DEFAULT_ANSWERS.items()
+        },
+    },
 }
 
 

@@ -70,10 +70,26 @@ def read_checkpoint(path: str, geometry: Mapping[str, Any] | None = None) -> Che
     the index names and that is absent, a file cut off, a header that lies.
     """
     directory = Path(path)
-    text = _read_small(directory / CONFIG, "a model directory has one beside its weights")
+    text = _read_config(directory)
     config = _parse_json(text, str(directory / CONFIG))
     shape = Geometry.from_config({**config, **(geometry or {})}, str(directory / CONFIG))
-    digest = hashlib.sha256(text)
+    tensors, fingerprint = _read_weights(directory, text)
+    return Checkpoint(shape, group_tensors(tensors, shape.num_hidden_layers), "exact", fingerprint)
+
+
+def read_fingerprint(path: str) -> str:
+    """Return the fingerprint of a model directory's files; InferenceError as of ``read_checkpoint``."""
+    directory = Path(path)
+    return _read_weights(directory, _read_config(directory))[1]
+
+
+def _read_config(directory: Path) -> bytes:
+    return _read_small(directory / CONFIG, "a model directory has one beside its weights")
+
+
+def _read_weights(directory: Path, config: bytes) -> tuple[list[Tensor], str]:
+    """Return every tensor, and the fingerprint of the files together with ``config``."""
+    digest = hashlib.sha256(config)
     index = _read_index(directory)
     tensors: list[Tensor] = []
     for file in _weight_files(directory, index):
@@ -82,7 +98,7 @@ def read_checkpoint(path: str, geometry: Mapping[str, Any] | None = None) -> Che
         digest.update(f"{file.name}\0{size}\0".encode() + header)
         _refuse_incomplete(file, found, index)
         tensors.extend(found)
-    return Checkpoint(shape, group_tensors(tensors, shape.num_hidden_layers), "exact", digest.hexdigest())
+    return tensors, digest.hexdigest()
 
 
 def checkpoint_from_geometry(geometry: Mapping[str, Any], where: str = "geometry") -> Checkpoint:

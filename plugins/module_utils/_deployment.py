@@ -10,15 +10,16 @@ import json
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Callable
 
 from . import _incidents, _progress
+from ._changes import Changes, Observed, decide
 from ._errors import InferenceError
 from ._generation import File, GenerationStore, changed_paths
 from ._health import Endpoint, Generation, generate
 from ._systemd import Systemd, UnitState
 from ._ticket import Ticket, started_path
+from ._transaction import Transaction, TransactionRecord
 from ._unit_links import UnitLinks
 
 _POLL_SECONDS = 1.0
@@ -30,71 +31,20 @@ MEASURED_TOKENS = 32
 Report = Callable[[str, str], None]
 
 
-@dataclass(frozen=True)
-class Observed:
-    """A service as it is now; ``digest`` is what its engine was started with, ``problem`` why it is not healthy."""
-
-    state: UnitState
-    digest: str | None
-    problem: str | None
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What a deployment will do. Services are named in the order in which they start."""
-
-    files: Sequence[str]
-    start: Sequence[str]
-    restart: Mapping[str, str]
-    remove: Sequence[str]
-    links: bool
-
-    @property
-    def any(self) -> bool:
-        """Whether anything on the host differs from what is wanted."""
-        return bool(self.files or self.start or self.restart or self.remove or self.links)
-
-    @property
-    def touched(self) -> list[str]:
-        """Services that will load an engine."""
-        return [*self.start, *self.restart]
-
-
-def decide(
-    order: Sequence[str],
-    wanted: Mapping[str, str],
-    observed: Mapping[str, Observed],
-    files: Sequence[str],
-    links: bool,
-) -> Changes:
-    """Pure: which services start, restart (and why) and go.
-
-    ``order`` is the start order of the plan, ``wanted`` the digest of each of its services, ``observed`` every
-    service that is on the host.
-    """
-    start, restart = [], {}
-    for name in order:
-        now = observed.get(name)
-        if now is None or now.state.active in ("inactive", "failed", "deactivating"):
-            start.append(name)
-        elif now.digest != wanted[name]:
-            restart[name] = "its configuration changed"
-        elif not now.state.is_active:
-            restart[name] = f"it is {now.state.active} ({now.state.sub})"
-        elif now.problem:
-            restart[name] = now.problem
-    remove = sorted(name for name in observed if name not in wanted)
-    return Changes(files, start, restart, remove, links)
-
-
 def tickets(files: Mapping[str, File]) -> dict[str, Ticket]:
-    """The ticket of every service of a generation's files."""
+    """The ticket of every service of a generation's files; one that was spoilt by hand is none."""
     found = {}
     for path, file in files.items():
         if path.startswith("services/") and path.endswith("/guard.json"):
-            ticket = Ticket.from_json(file.text)
-            found[ticket.service] = ticket
+            with contextlib.suppress(InferenceError):
+                ticket = Ticket.from_json(file.text)
+                found[ticket.service] = ticket
     return found
+
+
+def watched(files: Mapping[str, File]) -> dict[str, bool]:
+    """Whether each service of a generation's files has a watchdog."""
+    return {name: ticket.watchdog.enabled for name, ticket in tickets(files).items()}
 
 
 def api_key(files: Mapping[str, File], service: str) -> str | None:
@@ -109,7 +59,7 @@ def api_key(files: Mapping[str, File], service: str) -> str | None:
 
 def endpoint(files: Mapping[str, File], ticket: Ticket) -> Endpoint:
     """Where a service of these files answers."""
-    return Endpoint(ticket.host, ticket.port, ticket.model, api_key(files, ticket.service))
+    return ticket.endpoint_with(api_key(files, ticket.service))
 
 
 def endpoints(files: Mapping[str, File]) -> dict[str, Endpoint]:
@@ -123,19 +73,31 @@ class Deployment:
     def __init__(
         self,
         store: GenerationStore,
+        record: TransactionRecord,
         systemd: Systemd,
         links: UnitLinks,
         gate_seconds: float,
-        report: Report = lambda service, text: None,
         *,
+        report: Report = lambda service, text: None,
         serving: Callable[[str], None] = lambda service: None,
+        by: str = "",
     ) -> None:
         self.store = store
+        self.record = record
         self._systemd = systemd
         self._links = links
         self._gate_seconds = gate_seconds
         self._report = report
         self._serving = serving  # told of every service of a new generation as soon as it serves
+        self._by = by  # who asked for it
+
+    def base(self) -> int | None:
+        """The last generation that served: the one in force, or where an interrupted transaction came from."""
+        interrupted = self.record.read()
+        return self._origin(interrupted) if interrupted else self.store.base()
+
+    def _origin(self, transaction: Transaction) -> int | None:
+        return transaction.before if transaction.before in self.store.numbers() else None
 
     def observe(self, files: Mapping[str, File], ask: bool = True) -> dict[str, Observed]:
         """Every service of the host: those of ``files`` (the generation in force) and any that systemd still runs.
@@ -160,45 +122,113 @@ class Deployment:
                 problem = str(error)
         return Observed(state, digest, problem)
 
-    def compare(self, order: Sequence[str], wanted: Mapping[str, File]) -> Changes:
-        """What has to change on this host to get to the ``wanted`` files."""
-        in_force = self.store.in_force()
+    def compare(self, order: Sequence[str], wanted: Mapping[str, File], kept: int | None = None) -> Changes:
+        """What has to change on this host to get to the ``wanted`` files, where stated those of ``kept``."""
+        base = self.base()
+        before = self.store.read(base)
         digests = {name: ticket.digest for name, ticket in tickets(wanted).items()}
-        links = not self._links.complete(order)
-        return decide(order, digests, self.observe(in_force), changed_paths(in_force, wanted), links)
+        interrupted = self.record.read() is not None
+        links = dict(self._links.differences(order))
+        number = base if kept is None else kept
+        if number is not None and number != self.store.current() and (kept is not None or not interrupted):
+            links[str(self.store.link)] = self.store.link_change(number)
+        files = sorted({*changed_paths(before, wanted), *self.store.damage(base)})
+        return decide(order, digests, self.observe(before), files, links, interrupted=interrupted)
 
-    def apply(self, changes: Changes, wanted: Mapping[str, File], keep: int) -> int:
+    def apply(self, changes: Changes, wanted: Mapping[str, File], keep: int, kept: int | None = None) -> int:
         """Bring ``wanted`` into force and return its generation; on failure the previous one serves again.
 
-        Raises InferenceError with the cause out of the journal of the service that failed, and with what was done.
+        ``wanted`` are the files of the generation ``kept``, or of one that is written now. Raises InferenceError with
+        the cause out of the journal of the service that failed, and with what was done.
         """
-        before = self.store.current()
-        number = self.store.write(wanted) if changes.files or before is None else before
+        interrupted = self.record.read()
+        if interrupted is not None:
+            self._return(interrupted)
+        before = self.store.base()
+        new = kept is None and (bool(changes.files) or before is None)
+        number = self.store.next_number() if new else before if kept is None else kept
+        assert number is not None
+        transaction = Transaction(before, number, new, time.strftime("%Y-%m-%d %H:%M:%S %Z"), self._by)
+        self.store.prepare()
+        self.record.open(transaction)
         try:
+            if new:
+                self.store.write(wanted, number, replaces=before)
             self._switch(number, changes, wanted)
         except BaseException as failure:
-            if number != before:
-                outcome = self._roll_back(before, number, changes)
-                if isinstance(failure, InferenceError):
-                    failure.details.update(outcome)
+            outcome = self._go_back(transaction, wait=number != before)
+            if isinstance(failure, InferenceError) and number != before:
+                failure.details.update(outcome)
             raise
-        self.store.collect(keep)
+        self.record.close()
+        self.store.collect(keep, before)
         return number
 
     def _switch(self, number: int, changes: Changes, wanted: Mapping[str, File]) -> None:
         names = list(tickets(wanted))
         self._links.add(names)
-        stopping = [*changes.remove, *reversed(list(changes.restart))]
-        for name in stopping:
-            self._report(name, "stopping")
-        self._systemd.stop(stopping)
+        self.store.stage(number)
+        self._stop(changes)
         self.store.switch(number)
         self._links.remove_except(names)
         self._systemd.reload()
         cursor = self._systemd.cursor()
         touched = [name for name in names if name in changes.touched]
         self._systemd.start(touched)
+        self._systemd.watch(watched(wanted))
         self._await(touched, cursor, self._serving)
+
+    def _stop(self, changes: Changes) -> None:
+        stopping = [*changes.remove, *reversed(list(changes.restart))]
+        for name in stopping:
+            self._report(name, "stopping")
+        self._systemd.stop(stopping)
+
+    def recover(self, wait: bool = True) -> dict[str, object]:
+        """Return from a transaction that nobody carries on, and say how that went; {} where there is none.
+
+        With ``wait`` every service of the generation that serves again has generated a token on return; at boot that
+        is left to systemd. The caller holds the host's lock.
+        """
+        interrupted = self.record.read()
+        return self._go_back(interrupted, wait) if interrupted else {}
+
+    def _go_back(self, transaction: Transaction, wait: bool) -> dict[str, object]:
+        """Return to the generation that served, delete the one that did not, and say how that went."""
+        before = self._origin(transaction)
+        if before != transaction.after:
+            self._report("host", f"rolling back to {'nothing' if before is None else f'generation {before}'}")
+        files = self.store.read(before)
+        digests = {name: ticket.digest for name, ticket in tickets(files).items()}
+        again = decide(list(digests), digests, self.observe(files, ask=False))
+        self._stop(again)
+        self._return(transaction)
+        cursor = self._systemd.cursor()
+        try:
+            if before is not None:
+                self._systemd.start(again.touched)
+                self._systemd.watch(watched(files))
+            self.record.close()
+            if wait:
+                self._await(again.touched, cursor)
+        except InferenceError as error:
+            # The configuration is back; a service that cannot start with it either is a finding of its own.
+            return {"rolled_back_to": before, "rollback_problem": str(error)}
+        return {"rolled_back_to": before}
+
+    def _return(self, transaction: Transaction) -> None:
+        """The lasting half of the way back: what is read at the next start is the generation that served."""
+        before = self._origin(transaction)
+        names = list(tickets(self.store.read(before)))
+        if before is not None:
+            self._links.add(names)
+        self.store.switch(before)
+        self._links.remove_except(names)
+        if before is None:
+            self._links.remove_all()
+        self._systemd.reload()
+        if transaction.new and transaction.after != before:
+            self.store.remove(transaction.after)
 
     def _await(self, names: Sequence[str], cursor: str, serving: Callable[[str], None] = lambda service: None) -> None:
         """Return when every service is active, which for our units means: it has generated a token."""
@@ -237,33 +267,10 @@ class Deployment:
             incident=vars(incident),
         )
 
-    def _roll_back(self, before: int | None, failed: int, changes: Changes) -> dict[str, object]:
-        """Return to the generation that served, delete the one that did not, and say how that went."""
-        self._report(
-            "host", f"rolling back to generation {before}" if before is not None else "rolling back to nothing"
-        )
-        names = list(tickets(self.store.read(before)))
-        self._systemd.stop(changes.touched)
-        self.store.switch(before)
-        self._links.remove_except(names)
-        if before is None:
-            self._links.remove_all()
-        self._systemd.reload()
-        self.store.remove(failed)
-        again = [name for name in names if name in changes.touched or name in changes.remove]
-        cursor = self._systemd.cursor()
-        try:
-            if before is not None:
-                self._systemd.start(again)
-            self._await(again, cursor)
-        except InferenceError as error:
-            # The configuration is back; a service that cannot start with it either is a finding of its own.
-            return {"rolled_back_to": before, "rollback_problem": str(error)}
-        return {"rolled_back_to": before}
-
     def present(self) -> bool:
         """Whether anything of a deployment is on the host."""
-        return bool(self._systemd.loaded_services() or self.store.numbers() or self._links.present())
+        left = self.store.numbers() or self._links.present() or self.record.read()
+        return bool(left or self._systemd.loaded_services())
 
     def remove(self) -> bool:
         """Stop every service and delete units and generations; returns whether there was anything to delete."""
@@ -273,6 +280,7 @@ class Deployment:
         self._systemd.stop_all(names)
         self._links.remove_all()
         self.store.remove_all()
+        self.record.close()
         self._systemd.reload()
         return True
 

@@ -68,6 +68,7 @@ def _share_too_small(sized: Sized, devices: Sequence[Device], units: int) -> Ref
         f"gpu_memory_utilization {units / UNITS:g} of {names([device])} does not hold what it needs.",
         f"{units / UNITS:g} of {exact(device.total_bytes)} is {exact(share)}; {demand_text(sized)}, "
         f"{exact(sized.need_bytes - share)} more.",
+        gate=2,
     )
 
 
@@ -83,6 +84,7 @@ def _overcommit(sized: Sized, device: Device, room: Room) -> Refusal:
         f"{names([device])} does not start with {what} {units / UNITS:g}; the highest is {highest / UNITS:g}.",
         f"{units / UNITS:g} of {exact(total)} is {exact(units_bytes(units, total))}; "
         f"{_left_text(device, [*room.at(device).services, sized], room.settings)}.",
+        gate=1,
     )
 
 
@@ -105,7 +107,16 @@ def _no_room(sized: Sized, device: Device, claim: int, room: Room) -> Refusal:
     lines.append(f"{exact(missing)} are missing")
     company = f" beside {', '.join(other.name for other in here)}" if here else ""
     within = f" within the budget {limit / UNITS:g}" if over_budget else ""
-    return Refusal(sized.name, f"{names([device])} has no room for it{company}{within}.", "; ".join(lines) + ".")
+    reason = f"{names([device])} has no room for it{company}{within}."
+    return Refusal(sized.name, reason, "; ".join(lines) + ".", gate=_gate(sized, device, claim, room, over_budget))
+
+
+def _gate(sized: Sized, device: Device, claim: int, room: Room, over_budget: bool) -> int | None:
+    """Return where the engine would stop a service for which there is no room."""
+    if not over_budget or room.at(device).claimed + claim > room.highest(device, sized):
+        return 1
+    # Within its budget it would get a share that is too small; a share that it states itself, it would get.
+    return 2 if sized.service.gpu_memory_utilization is None else None
 
 
 def _claim_text(sized: Sized, device: Device, stated: bool) -> str:
@@ -123,7 +134,9 @@ def _left_text(device: Device, here: Sequence[Sized], settings: Settings) -> str
     terms = [f"{gib(outside)} outside the shares ({', '.join(sized.name for sized in here)})"]
     terms += [f"{gib(others)} used by others"] if others else []
     terms += [f"{gib(reserve)} reserve"] if reserve else []
-    left = max(0, device.total_bytes - outside - others - reserve)
+    starting = max((sized.starting_bytes for sized in here), default=0)
+    terms += [f"{gib(starting)} while one of them starts"] if starting else []
+    left = max(0, device.total_bytes - outside - others - reserve - starting)
     return f"{exact(device.total_bytes)} - {' - '.join(terms)} = {exact(left)}"
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from ._errors import InferenceError
 from ._layout import Service
 from ._plan import PlannedService
+from ._ticket import socket_path
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,16 @@ class Engine:
 
 
 def check_engine_args(service: Service, engine: Engine) -> None:
-    """Refuse a flag that the installed engine does not have.
+    """Refuse a flag, or a way to listen, that the installed engine does not have.
 
     Raises InferenceError naming the flag, the service and the nearest flags that exist.
     """
+    if service.port is None and "uds" not in engine.flags:
+        raise InferenceError(
+            f"service '{service.name}': socket: {engine.distribution} {engine.version} cannot listen on a unix socket; "
+            "state a port instead",
+            service=service.name,
+        )
     for flag in service.engine_args:
         if flag in engine.flags or (flag.startswith("no-") and flag[len("no-") :] in engine.flags):
             continue
@@ -64,8 +71,7 @@ def config(service: Service, planned: PlannedService) -> dict[str, Any]:
     values: dict[str, Any] = {
         "model": service.model,
         "served-model-name": [service.served_model_name],
-        "host": service.host,
-        "port": service.port,
+        **({"host": service.host, "port": service.port} if service.port else {"uds": socket_path(service.name)}),
         "tensor-parallel-size": planned.tensor_parallel_size,
         "gpu-memory-utilization": planned.gpu_memory_utilization,
         "max-model-len": planned.max_model_len,

@@ -4,14 +4,20 @@
 """What the driver's counters mean for a GPU's fitness to serve. No I/O.
 
 Xid errors are not among the counters: NVML only announces them as events, so they are read from the kernel
-log instead.
+log instead (``_xid``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from ._topology import Health
+from ._topology import Health, Topology
+
+#: What can be done about a GPU that has failed or is degraded, and what is unless a user says otherwise.
+ANSWERS = ("refuse", "warn", "ignore")
+DEFAULT_ANSWERS: Mapping[str, str] = {"failed": "refuse", "degraded": "warn"}
+_COMES_TO = {"refuse": "failed", "warn": "degraded", "ignore": "ok"}
 
 #: Bits of ``nvmlDeviceGetCurrentClocksEventReasons`` that mean trouble. The power cap and application clocks
 #: are left out: they are settings, and a busy healthy GPU shows them all day.
@@ -65,3 +71,15 @@ def judge(facts: HealthFacts) -> Health:
 
     status = "failed" if failed else "degraded" if degraded else "ok"
     return Health(status, tuple(failed + degraded))
+
+
+def under(answers: Mapping[str, str], health: Health) -> Health:
+    """Return what a GPU's health comes to: failed where it is to be refused, degraded where it earns a warning."""
+    if health.status == "ok":
+        return health
+    return replace(health, status=_COMES_TO[answers.get(health.status, DEFAULT_ANSWERS[health.status])])
+
+
+def judged_by(answers: Mapping[str, str], topology: Topology) -> Topology:
+    """Return the topology with the health of its GPUs as these answers have it."""
+    return replace(topology, gpus=tuple(replace(gpu, health=under(answers, gpu.health)) for gpu in topology.gpus))

@@ -4,10 +4,10 @@
 """What a unit does around the engine: admit it to its devices, wait for its first token, let the next one in.
 
 These functions run on the host as ExecStartPre=, ExecStartPost= and ExecStopPost= of ``vllm@NAME.service``, as the
-service's user, out of the copy of this code that lies in the generation. Two engines that load on one device at once
-charge each other's memory to themselves, so a device admits one start at a time, at boot and on automatic restarts
-just as in a deployment. A lock is a file per device that names its holder; it is freed by the holder's first token or
-by its stop, whichever comes first.
+service's user, out of the copy of this code that lies in the generation; the watchdog's units enter here, too. Two
+engines that load on one device at once charge each other's memory to themselves, so a device admits one start at a
+time, at boot and on automatic restarts just as in a deployment. A lock is a file per device that names its holder;
+it is freed by the holder's first token or by its stop, whichever comes first.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import subprocess
 import sys
 import time
@@ -23,14 +24,22 @@ from pathlib import Path
 from typing import Callable
 
 from ._errors import InferenceError
+from ._gpu_health import under
 from ._health import generate, listening
 from ._nvml import read_topology
-from ._ports import listen_problem
+from ._ports import clear_socket, listen_problem
 from ._ticket import RUNTIME_DIRECTORY, Ticket, started_path
+from ._watchdog import look
 
 _POLL_SECONDS = 1.0
 _REPORT_SECONDS = 15.0
 _GIB = 1 << 30
+_MIB = 1 << 20
+# What an engine takes of /dev/shm; with less it fails after it has loaded the model.
+_SHARED_MEMORY_BYTES = 160 * _MIB
+_SHARED_MEMORY = "/dev/shm"
+# The services' group may connect, which is how a gateway gets at a unix socket.
+_SOCKET_MODE = 0o660
 
 
 def admit(ticket: Ticket) -> None:
@@ -39,13 +48,15 @@ def admit(ticket: Ticket) -> None:
     Waits for neighbours that are starting (their start timeouts added up), and then for memory (its own start
     timeout). Raises InferenceError naming holder, bytes and way out.
     """
-    problem = listen_problem(ticket.host, ticket.port)
+    socket = ticket.endpoint.socket
+    problem = clear_socket(socket) if socket else listen_problem(ticket.host, ticket.port)
     if problem:
         # The engine itself would find out only after it has loaded the model.
         raise InferenceError(f"service '{ticket.service}' {problem}")
+    _check_gpus(ticket)
     _wait(ticket, lambda: _take_devices(ticket), ticket.start_timeout * (ticket.neighbours + 1))
     try:
-        _wait(ticket, lambda: _missing_memory(ticket), ticket.start_timeout)
+        _wait(ticket, lambda: _missing_memory(ticket) or _missing_shared_memory(), ticket.start_timeout)
     except BaseException:
         release(ticket)
         raise
@@ -62,8 +73,11 @@ def ready(ticket: Ticket) -> None:
     endpoint = ticket.endpoint
     while not listening(endpoint):
         time.sleep(_POLL_SECONDS)
+    if endpoint.socket:
+        os.chmod(endpoint.socket, _SOCKET_MODE)
     measured = generate(endpoint, tokens=1, deadline=ticket.start_timeout)
     _say(f"generated its first token in {measured.first_token_seconds:.2f} s")
+    _check_gpus(ticket)
     release(ticket)
 
 
@@ -117,6 +131,38 @@ def _missing_memory(ticket: Ticket) -> str | None:
     return None
 
 
+def _missing_shared_memory() -> str | None:
+    """Why /dev/shm has too little room for one more engine."""
+    free = os.statvfs(_SHARED_MEMORY).f_bavail * os.statvfs(_SHARED_MEMORY).f_frsize
+    if free < _SHARED_MEMORY_BYTES:
+        return (
+            f"{_SHARED_MEMORY} has {free / _MIB:.0f} MiB free, the engine will take {_SHARED_MEMORY_BYTES / _MIB:.0f} "
+            f"MiB; remove what fills it, or mount it larger"
+        )
+    return None
+
+
+def _check_gpus(ticket: Ticket) -> None:
+    """Refuse a GPU of this service that is not fit for it, and warn of one that is half fit, as its layout has it."""
+    gpus = read_topology().gpus
+    answering = {gpu.uuid for gpu in gpus}
+    missing = [device for device in ticket.required_free_bytes if device.startswith("GPU-") and device not in answering]
+    for gpu in gpus:
+        lost = gpu.uuid is None and bool(missing)  # a GPU that is lost does not even tell which one it is
+        if gpu.uuid not in ticket.required_free_bytes and not lost:
+            continue
+        health = gpu.health if lost else under(ticket.gpu_health, gpu.health)
+        name = gpu.uuid or f"one of {', '.join(missing)}"
+        found = f"GPU {gpu.index} ({name}) is {gpu.health.status}: {', '.join(gpu.health.reasons)}"
+        if health.status == "failed":
+            raise InferenceError(
+                f"service '{ticket.service}' is not fit to start: {found}; replace or reset the GPU, give the service "
+                f"another one, or set gpu_health to {{{gpu.health.status}: warn}}"
+            )
+        if health.status == "degraded":
+            _say(found)
+
+
 def free_bytes() -> dict[str, int]:
     """Free bytes of every device of the host, by the ids that plans use."""
     topology = read_topology()
@@ -157,13 +203,13 @@ def _say(text: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """``admit|ready|release NAME``, called by the unit."""
-    actions = {"admit": admit, "ready": ready, "release": release}
+    """``admit|ready|release|look NAME``, called by the units."""
+    actions = {"admit": admit, "ready": ready, "release": release, "look": look}
     action, service = arguments
     generation = Path(__file__).resolve().parents[2]
     ticket_path = generation / "services" / service / "guard.json"
     try:
-        if action == "release" and not ticket_path.exists():
+        if action in ("release", "look") and not ticket_path.exists():
             return 0  # the service left the layout while it was stopping
         actions[action](Ticket.from_json(ticket_path.read_text()))
     except InferenceError as error:

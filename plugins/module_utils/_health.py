@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,18 +23,44 @@ _LINE_LIMIT = 1 << 20
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a service answers; ``api_key`` is None where the engine asks for none."""
+    """Where a service answers; ``api_key`` is None where the engine asks for none.
+
+    ``port`` None: it answers on the unix socket at the path ``socket``.
+    """
 
     host: str
-    port: int
+    port: int | None
     model: str
     api_key: str | None = None
+    socket: str | None = None
 
     @property
     def address(self) -> str:
-        """The base URL that a client of the host itself uses."""
+        """The base URL that a client of the host itself uses; for a unix socket ``unix:`` and its path."""
+        if self.socket:
+            return f"unix:{self.socket}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/v1"
+
+    def connection(self, timeout: float) -> http.client.HTTPConnection:
+        """A connection that is made with the first request; ``timeout`` is for each of its steps, in seconds."""
+        if self.socket:
+            return _UnixConnection(self.socket, timeout)
+        return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the path."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
 
 
 @dataclass(frozen=True)
@@ -58,7 +85,8 @@ class Generation:
 def generate(endpoint: Endpoint, tokens: int, deadline: float) -> Generation:
     """Ask for exactly ``tokens`` tokens and wait at most ``deadline`` seconds for all of them.
 
-    Raises InferenceError with what the service answered instead.
+    Raises InferenceError with what the service answered instead; ``status`` among its details is that of an answer
+    that was none of 200.
     """
     started = time.monotonic()
     body = {
@@ -71,7 +99,7 @@ def generate(endpoint: Endpoint, tokens: int, deadline: float) -> Generation:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=deadline)
+    connection = endpoint.connection(deadline)
     first: float | None = None
     counted = 0
     try:
@@ -79,7 +107,10 @@ def generate(endpoint: Endpoint, tokens: int, deadline: float) -> Generation:
         response = connection.getresponse()
         if response.status != http.client.OK:
             said = response.read(2000).decode("utf-8", "replace")
-            raise InferenceError(f"{endpoint.address} answered {response.status} to a completion: {said.strip()}")
+            raise InferenceError(
+                f"{endpoint.address} answered {response.status} to a completion: {said.strip()}",
+                status=response.status,
+            )
         for event in _events(response):
             if time.monotonic() - started > deadline:
                 raise InferenceError(f"{endpoint.address} had not finished {tokens} tokens after {deadline:.0f} s")
@@ -102,7 +133,7 @@ def generate(endpoint: Endpoint, tokens: int, deadline: float) -> Generation:
 
 def listening(endpoint: Endpoint, timeout: float = 2.0) -> bool:
     """Whether the engine answers ``/health`` with 200: ready to be asked for a token, no more than that."""
-    connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=timeout)
+    connection = endpoint.connection(timeout)
     try:
         connection.request("GET", "/health")
         return connection.getresponse().status == http.client.OK

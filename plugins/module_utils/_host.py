@@ -8,45 +8,56 @@ from __future__ import annotations
 import grp
 import json
 import pwd
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Callable
 
-from . import _render
+from . import _kept, _render
 from ._access import refuse_unreadable
 from ._arguments import settings_from
 from ._calibration_store import CalibrationStore
-from ._deployment import MEASURED_TOKENS, Changes, Deployment, Observed, Report, endpoints, tickets
+from ._changes import Changes, Observed
+from ._deployment import MEASURED_TOKENS, Deployment, Report, endpoints, tickets
 from ._engine import check_engine_args
 from ._errors import InferenceError, NotInstalledError
 from ._generation import File, GenerationStore
+from ._gpu_health import judged_by
 from ._guard_bundle import sources
 from ._health import generate
-from ._layout import Service, parse_layout
+from ._history import history, window
+from ._job import holder
+from ._journal import Journal
+from ._layout import parse_layout
 from ._nvml import import_from, read_topology
 from ._placement import inputs_digest, plan
+from ._places import PLAN_FILE, Paths
 from ._plan import Plan, PlannedService
 from ._ports import listen_problem
 from ._rows import service_row
 from ._runtime import read_engine
 from ._survey import read_models, read_used_by_others
 from ._systemd import RunCommand, Systemd
+from ._transaction import TransactionRecord
 from ._unit_links import UnitLinks
-from ._units import Paths
 from ._usage import Gauge, Recorder, actual, predicted
+from ._xid import pci_address, with_xids
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a host shall become: the plan, and the files of the generation that carries it out."""
+    """What a host shall become: the plan, and the files of the generation that carries it out.
 
-    plan: Plan
+    ``number`` is that of a generation that is kept, whose plan is None where another version of the collection made it.
+    """
+
+    plan: Plan | None
     files: Mapping[str, File]
+    number: int | None = None
 
     @property
     def order(self) -> list[str]:
         """Its services in start order."""
-        return [planned.name for planned in self.plan.services]
+        return [planned.name for planned in self.plan.services] if self.plan else sorted(tickets(self.files))
 
 
 class Host:
@@ -56,22 +67,42 @@ class Host:
         import_from(params["tools_dir"])
         self._params = params
         self._systemd = Systemd(run_command)
+        self._journal = Journal(run_command)
         self.paths = Paths(tools_dir=params["tools_dir"], user=params["user"], group=params["group"])
         self.store = GenerationStore(self.paths.config_root, _group_id(params["group"]))
+        self.record = TransactionRecord(self.paths.transaction)
 
-    def deployment(self) -> Deployment:
-        """The transaction of this host, to look with."""
-        return Deployment(self.store, self._systemd, UnitLinks(self.paths), self._params["gate_timeout"])
+    def deployment(self, report: Report = lambda service, text: None) -> Deployment:
+        """The transaction of this host, to look with, or to return with from one that was interrupted."""
+        links, seconds = UnitLinks(self.paths), self._params["gate_timeout"]
+        return Deployment(self.store, self.record, self._systemd, links, seconds, report=report)
+
+    def served(self) -> Mapping[str, File]:
+        """The files of the last generation that served."""
+        return self.store.read(self.deployment().base())
 
     def transaction(self, wanted: Wanted, report: Report) -> Deployment:
         """The transaction that applies ``wanted``; ``report(service, text)`` is told every step.
 
         What the started services use is recorded for plans to come.
         """
+        links, seconds, by = UnitLinks(self.paths), self._params["gate_timeout"], self._params["requested_by"]
+        return Deployment(
+            self.store,
+            self.record,
+            self._systemd,
+            links,
+            seconds,
+            report=report,
+            serving=self._recorder(wanted, report),
+            by=by or "somebody",
+        )
+
+    def _recorder(self, wanted: Wanted, report: Report) -> Callable[[str], None]:
+        if wanted.plan is None:
+            return lambda service: None
         gauge = Gauge(wanted.plan, self._systemd, endpoints(wanted.files))
-        recorder = Recorder(wanted.plan, gauge, self._calibration(), report)
-        links, seconds = UnitLinks(self.paths), self._params["gate_timeout"]
-        return Deployment(self.store, self._systemd, links, seconds, report, serving=recorder.record)
+        return Recorder(wanted.plan, gauge, self._calibration(), report).record
 
     def _calibration(self) -> CalibrationStore:
         return CalibrationStore(group_id=_group_id(self._params["group"]))
@@ -85,8 +116,8 @@ class Host:
         for service in services:
             check_engine_args(service, engine)
         models = read_models(services)
-        self._check_access(services)
-        topology = read_topology()
+        self._check_access(service.model for service in services)
+        topology = judged_by(params["gpu_health"], with_xids(read_topology(), self._journal.xids_since_boot()))
         made = self._plan_in_force(inputs_digest(services, topology, models, settings))
         if made is None:
             others = read_used_by_others(topology, settings.accelerator)
@@ -94,7 +125,18 @@ class Host:
         if not made.fits:
             raise InferenceError(refusal_text(made), plan=made.to_dict())
         minors = {gpu.uuid: gpu.minor_number for gpu in topology.gpus if gpu.uuid and gpu.minor_number is not None}
-        return Wanted(made, _render.generation(made, services, _render.Box(engine, self.paths, minors), sources()))
+        box = _render.Box(engine, self.paths, minors, params["gpu_health"], self.store.digest_key())
+        return Wanted(made, _render.generation(made, services, box, sources()))
+
+    def kept(self, number: int | None) -> Wanted:
+        """A kept generation, by default the one that served before; refused where it cannot serve as it did."""
+        base = self.deployment().base()
+        chosen = _kept.choose(self.store, number, base)
+        _kept.refuse_unusable(self.store, chosen)
+        files = self.store.read(chosen)
+        made = self._read_plan(files)
+        self._check_access(sorted({planned.model for planned in made.services}) if made else [])
+        return Wanted(made, files, chosen)
 
     def _plan_in_force(self, digest: str) -> Plan | None:
         """The deployed plan, if it was made from the same statements of user and hardware.
@@ -102,18 +144,20 @@ class Host:
         What other processes hold fluctuates; a plan that serves is not thrown away, and its services not restarted,
         for a neighbour that took a little memory meanwhile.
         """
-        found = self._read_plan(self.store.in_force())
+        if PLAN_FILE in self.store.damage(self.deployment().base()):
+            return None
+        found = self._read_plan(self.served())
         return found if found is not None and found.inputs_digest == digest else None
 
     @staticmethod
     def _read_plan(files: Mapping[str, File]) -> Plan | None:
-        text = files.get(_render.PLAN_FILE)
+        text = files.get(PLAN_FILE)
         try:
             return Plan.from_dict(json.loads(text.text)) if text else None
         except (ValueError, InferenceError):
             return None  # written by another version of this collection, or edited
 
-    def _check_access(self, services: list[Service]) -> None:
+    def _check_access(self, models: Iterable[str]) -> None:
         try:
             user = pwd.getpwnam(self._params["user"])
         except KeyError:
@@ -121,23 +165,24 @@ class Host:
                 f"the user '{self._params['user']}' does not exist on this host; the role "
                 "llmops.inference.vllm_runtime creates it"
             ) from None
-        for service in services:
-            refuse_unreadable(service.model, user.pw_name, user.pw_uid, user.pw_gid)
+        for model in models:
+            refuse_unreadable(model, user.pw_name, user.pw_uid, user.pw_gid)
 
     def refuse_taken_ports(self, changes: Changes, wanted: Wanted) -> None:
         """Refuse a port that somebody else holds; those of our own services are about to be freed."""
-        in_force = tickets(self.store.in_force())
-        running = self._systemd.states(list(in_force))
-        ours = {ticket.port for name, ticket in in_force.items() if running[name].main_pid}
+        known = [tickets(files) for files in (self.served(), self.store.in_force())]
+        running = self._systemd.states(sorted({name for found in known for name in found}))
+        ours = {ticket.port for found in known for name, ticket in found.items() if running[name].main_pid}
         for name, ticket in tickets(wanted.files).items():
             problem = listen_problem(ticket.host, ticket.port) if name in changes.touched else None
             if problem and ticket.port not in ours:
                 raise InferenceError(f"service '{name}' {problem}", service=name)
 
-    def describe(self, measure: bool) -> dict[str, Any]:
-        """What is deployed and how it is, as vllm_deployment_info returns it."""
+    def describe(self, measure: bool, since: str) -> dict[str, Any]:
+        """What is deployed, how it is and what went wrong ``since``, as vllm_deployment_info returns it."""
         files = self.store.in_force()
-        made = files.get(_render.PLAN_FILE)
+        made = files.get(PLAN_FILE)
+        interrupted = self.record.read()
         observed = self.deployment().observe(files, ask=False)
         in_force = self._read_plan(files)
         planned = {item.name: item for item in in_force.services} if in_force else {}
@@ -146,13 +191,21 @@ class Host:
         services = [self._describe_one(name, observed[name], planned.get(name), files, measure) for name in names]
         return {
             "generation": self.store.current(),
-            "generations": self.store.numbers(),
+            "generations": _kept.describe(self.store, interrupted),
+            "transaction": None if interrupted is None else {**vars(interrupted), "holder": holder()},
             "plan": json.loads(made.text) if made else None,
             "services": [
                 {**service, **self._memory(service, planned.get(service["name"]), in_force, files)}
                 for service in services
             ],
+            **history(self._journal, names, self._gpu_addresses(planned), window(since)),
         }
+
+    @staticmethod
+    def _gpu_addresses(planned: Mapping[str, PlannedService]) -> dict[str, list[str]]:
+        """The PCI addresses of every service's GPUs, as the kernel writes them."""
+        addresses = {gpu.uuid: pci_address(gpu.pci_bus_id) for gpu in read_topology().gpus if gpu.pci_bus_id}
+        return {name: [addresses[d] for d in item.devices if d in addresses] for name, item in planned.items()}
 
     def _memory(
         self,
@@ -193,18 +246,15 @@ class Host:
         }
 
     def diff(self, changes: Changes, wanted: Wanted) -> list[dict[str, str]]:
-        """The changed files before and after, without secrets and without the guard's code."""
-        before = self.store.in_force()
+        """What changes on disk, before and after, without secrets and without the code that units run."""
+        base = self.deployment().base()
+        before, damage = self.store.read(base), self.store.damage(base)
         shown = [path for path in changes.files if not path.startswith("lib/")]
-        return [
-            {
-                "before_header": f"{self.paths.current}/{path}",
-                "after_header": f"{self.paths.current}/{path}",
-                "before": _shown(before.get(path)),
-                "after": _shown(wanted.files.get(path)),
-            }
-            for path in shown
+        files = [
+            _difference(f"{self.paths.current}/{path}", *_shown(path, before, wanted.files, damage)) for path in shown
         ]
+        links = [_difference(link, _shown_link(now), _shown_link(to)) for link, (now, to) in changes.links.items()]
+        return files + links
 
 
 def refusal_text(refused: Plan) -> str:
@@ -219,10 +269,28 @@ def refusal_text(refused: Plan) -> str:
     return "The layout does not fit this host, and nothing was changed. " + " ".join(texts)
 
 
-def _shown(file: File | None) -> str:
+def _difference(path: str, before: str, after: str) -> dict[str, str]:
+    return {"before_header": path, "after_header": path, "before": before, "after": after}
+
+
+def _shown(
+    path: str, before: Mapping[str, File], after: Mapping[str, File], damage: Mapping[str, str]
+) -> tuple[str, str]:
+    """A file before and after; where only a hand at its mode or owner is to be undone, that is what is shown."""
+    texts = (_text(before.get(path)), _text(after.get(path)))
+    if texts[0] == texts[1] and path in damage:
+        return f"(it {damage[path]})\n", "(as it was written)\n"
+    return texts
+
+
+def _text(file: File | None) -> str:
     if file is None:
         return ""
     return "(secret values are not shown)\n" if file.secret else file.text
+
+
+def _shown_link(to: str | None) -> str:
+    return f"-> {to}\n" if to else ""
 
 
 def _group_id(group: str) -> int:

@@ -32,11 +32,27 @@ def _signature(kind: str, pattern: str, remedy: str) -> _Signature:
 
 # Ordered: of two causes in one journal the earlier entry is nearer to the root.
 _SIGNATURES: Sequence[_Signature] = (
+    _signature("wedged", r"vllm-watchdog: wedged: ", "see what the engine did last; report the hang to its makers"),
     _signature(
         "port_taken", r"cannot listen on|[Aa]ddress already in use", "free the port, or give the service another"
     ),
-    _signature("host_oom_kill", r"oom-kill|Out of memory: Killed process", "raise memory_max, or run less on the host"),
-    _signature("device_lost", r"NVRM: Xid|GPU has fallen off the bus", "look at the GPU: reset or replace it"),
+    _signature(
+        "host_oom_kill",
+        r"oom-kill:|[Oo]ut of memory: Killed process|killed by the OOM killer|Failed with result 'oom-kill'",
+        "raise memory_max, or run less on the host",
+    ),
+    _signature(
+        "device_lost",
+        r"NVRM: Xid \([^)]*\): 79\b|GPU has fallen off the bus",
+        "reboot the host; look at the slot, the power and the temperature of the GPU, or replace it",
+    ),
+    _signature("xid", r"NVRM: Xid ", "look the number up in NVIDIA's Xid catalogue; gpu_health decides on its GPU"),
+    _signature("gpu_unfit", r"is not fit to start: GPU ", "reset or replace the GPU, or give the service another one"),
+    _signature(
+        "no_shared_memory",
+        r"Insufficient space in /dev/shm|/dev/shm has .* free, the engine will take",
+        "mount /dev/shm larger, or remove what fills it",
+    ),
     _signature("not_admitted", r"was not admitted within", "free the device, or lower gpu_memory_budget"),
     _signature(
         "memory_share_too_large",
@@ -66,8 +82,17 @@ _SIGNATURES: Sequence[_Signature] = (
     ),
     _signature("file_access", r"PermissionError: |FileNotFoundError: ", "check the path and its mode"),
     _signature(
-        "worker_died", r"Worker proc .* died unexpectedly|EngineDeadError", "see the lines before it in the journal"
+        "worker_died",
+        r"Worker proc .* died unexpectedly|WorkerProc hit an exception",
+        "see the lines before it in the journal",
     ),
+    _signature(
+        "engine_dead",
+        r"EngineDeadError|[Ee]ngine core (process )?.*(died|exited) unexpectedly|died with exit code",
+        "see the lines before it in the journal",
+    ),
+    _signature("start_timeout", r"start operation timed out", "raise start_timeout, or see what the start waited for"),
+    _signature("killed", r"Main process exited, code=(killed|dumped)", "find out who sent the signal"),
 )
 
 # The engine's words for "something below failed"; the cause is elsewhere.

@@ -6,6 +6,8 @@
 Loading engines takes minutes. The module therefore leaves the transaction to a process of its own on the host, and
 returns; the action plugin follows its progress. A lost connection or a killed play changes nothing for the host: the
 transaction ends by itself, in the new generation or in the old one.
+
+Even of that process nothing is expected: its parent waits for it and, where it was killed, goes the way back.
 """
 
 from __future__ import annotations
@@ -26,40 +28,48 @@ from ._errors import InferenceError
 
 _DIRECTORY = Path("/run/llmops-inference")
 _LOCK = _DIRECTORY / "lock"
+# A lock goes with its process, which is a moment after the result that a follower acts upon.
+_PATIENCE_SECONDS = 2.0
+# What a job may take until it has its processes.
+_START_SECONDS = 30.0
 
 Report = Callable[[str, str], None]
+Result = Mapping[str, Any]
 
 
 class Lock:
     """One deployment at a time on a host; the kernel drops the lock with the last process that holds it."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, by: str) -> None:
         self._file = file
+        self._by = by
 
     @classmethod
-    def take(cls) -> Lock:
-        """Take the lock, or raise InferenceError naming who holds it and since when."""
+    def take(cls, by: str = "") -> Lock:
+        """Take the lock for whoever is ``by``, or raise InferenceError naming who holds it, and since when."""
         _DIRECTORY.mkdir(mode=0o700, exist_ok=True)
         file = _LOCK.open("a+")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _lock(file, _PATIENCE_SECONDS):
             file.seek(0)
             holder = file.read().strip() or "another run"
             file.close()
             raise InferenceError(
                 f"this host is being deployed by {holder}; wait until it has finished, or end that process with "
-                "SIGTERM, upon which the generation before serves again; then run again"
-            ) from None
-        lock = cls(file)
-        lock.sign(os.getpid())
+                "SIGTERM, upon which the generation before serves again; then run again",
+                holder=holder,
+            )
+        lock = cls(file, by)
+        lock.sign()
         return lock
 
-    def sign(self, pid: int) -> None:
-        """Write down who holds it."""
+    def sign(self, job: Path | None = None) -> None:
+        """Write down that this process holds it, as the ``job`` of that directory."""
+        who = [self._by] if self._by else []
+        who += [f"process {os.getpid()}", f"since {time.strftime('%Y-%m-%d %H:%M:%S %Z')}"]
+        who += [f"its progress in {job}"] if job else []
         self._file.seek(0)
         self._file.truncate()
-        self._file.write(f"process {pid}, since {time.strftime('%Y-%m-%d %H:%M:%S %Z')}")
+        self._file.write(", ".join(who))
         self._file.flush()
 
     def release(self) -> None:
@@ -67,35 +77,59 @@ class Lock:
         self._file.close()
 
 
+def _lock(file: TextIO, patience: float) -> bool:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+
+
+def holder() -> str | None:
+    """Who deploys on this host now; None where nobody does."""
+    try:
+        with _LOCK.open("r") as file:
+            return None if _lock(file, 0) else file.read().strip() or "another run"
+    except FileNotFoundError:
+        return None
+
+
 @contextlib.contextmanager
-def locked() -> Iterator[Lock]:
+def locked(by: str = "") -> Iterator[Lock]:
     """Hold the lock for a block."""
-    lock = Lock.take()
+    lock = Lock.take(by)
     try:
         yield lock
     finally:
         lock.release()
 
 
-def detach(lock: Lock, work: Callable[[Report], Mapping[str, Any]]) -> dict[str, Any]:
+def detach(lock: Lock, work: Callable[[Report], Result], recover: Callable[[Report], Result]) -> dict[str, Any]:
     """Run ``work`` in a process of its own and return at once what a follower needs to know.
 
     The job's directory holds ``progress`` (a line per step: ``SERVICE<TAB>TEXT``) and in the end ``result``, the JSON
-    that the module would have returned. ``work`` gets a function that writes progress. The lock passes to the job.
+    that the module would have returned. ``work`` gets a function that writes progress. ``recover`` goes the way back
+    of a transaction that was left open, and tells how that went; nothing where there is none. The lock passes to the
+    job.
     """
     for old in _DIRECTORY.glob("job-*"):
         shutil.rmtree(old, ignore_errors=True)  # the lock says that none of them is alive
     directory = _DIRECTORY / f"job-{os.getpid()}-{time.time_ns()}"
     directory.mkdir(mode=0o700)
-    progress = directory / "progress"
-    progress.touch()
+    (directory / "progress").touch()
     pid = os.fork()
     if pid == 0:
         _become_daemon()
-        lock.sign(os.getpid())
-        _write_result(directory, _run(progress, work))
+        _supervise(lock, directory, work, recover)
         os._exit(0)  # the parent's atexit and buffers are not ours to run twice
     os.waitpid(pid, 0)
+    deadline = time.monotonic() + _START_SECONDS
+    while not (directory / "pids").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)  # a follower takes a job without processes for one that has ended
     return {"directory": str(directory)}
 
 
@@ -104,25 +138,55 @@ def _become_daemon() -> None:
     if os.fork() != 0:
         os._exit(0)
     os.setsid()
-    signal.signal(signal.SIGTERM, _end)
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
 
 
+def _supervise(
+    lock: Lock, directory: Path, work: Callable[[Report], Result], recover: Callable[[Report], Result]
+) -> None:
+    """Do ``work`` in a child, and after its death whatever it has left undone."""
+    pid = os.fork()
+    if pid == 0:
+        signal.signal(signal.SIGTERM, _end)
+        lock.sign(directory)
+        _write_pids(directory, os.getppid(), os.getpid())
+        _write_result(directory, _run(directory, work))
+        os._exit(0)
+    signal.signal(signal.SIGTERM, lambda number, frame: os.kill(pid, signal.SIGTERM))
+    status = os.waitpid(pid, 0)[1]
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # there is no other way than the way back
+    lock.sign(directory)
+    outcome = _run(directory, recover)
+    if not (directory / "result").exists():
+        how = f"was killed by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "ended without a result"
+        _write_result(directory, {**outcome, "failed": True, "msg": _killed(how, outcome)})
+
+
+def _killed(how: str, outcome: Result) -> str:
+    if outcome.get("failed"):
+        return f"the transaction {how}, and the way back failed ({outcome['msg']}); run again to converge"
+    if "rolled_back_to" not in outcome:
+        return f"the transaction {how} when it had changed all or nothing; run again to converge"
+    number = outcome["rolled_back_to"]
+    served = "nothing is deployed, as before" if number is None else f"generation {number} serves again"
+    return f"the transaction {how}; {served}: run again to converge"
+
+
 def _end(number: int, frame: object) -> None:
     """Turn a request to end into a failure, so that the transaction goes back to where it came from."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second request must not end the way back
     raise InferenceError("the transaction was ended by SIGTERM")
 
 
-def _run(progress: Path, work: Callable[[Report], Mapping[str, Any]]) -> dict[str, Any]:
+def _run(directory: Path, work: Callable[[Report], Result]) -> dict[str, Any]:
     started = time.monotonic()
-    with progress.open("a", buffering=1) as stream:
+    with (directory / "progress").open("a", buffering=1) as stream:
 
         def report(service: str, text: str) -> None:
             stream.write(f"{service}\t{text}\t{time.monotonic() - started:.0f}\n")
 
-        (progress.parent / "pid").write_text(str(os.getpid()))
         try:
             return dict(work(report))
         except InferenceError as error:
@@ -131,8 +195,17 @@ def _run(progress: Path, work: Callable[[Report], Mapping[str, Any]]) -> dict[st
             return {"failed": True, "msg": f"{type(error).__name__}: {error}", "exception": traceback.format_exc()}
 
 
-def _write_result(directory: Path, result: Mapping[str, Any]) -> None:
+def _write_pids(directory: Path, supervisor: int, job: int) -> None:
+    """As long as one of them lives, there will be a result."""
+    _write_whole(directory / "pids", f"{supervisor} {job}\n")
+
+
+def _write_result(directory: Path, result: Result) -> None:
+    _write_whole(directory / "result", json.dumps(result))
+
+
+def _write_whole(path: Path, text: str) -> None:
     """Whole or not at all: a follower may look at any moment."""
-    aside = directory / "result.incomplete"
-    aside.write_text(json.dumps(result))
-    aside.rename(directory / "result")
+    aside = path.with_suffix(".incomplete")
+    aside.write_text(text)
+    aside.rename(path)

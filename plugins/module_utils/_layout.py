@@ -14,11 +14,12 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 from ._errors import InferenceError
 from ._values import Fields, Problems, as_integer, as_number, is_json, printable, shown
+from ._wedged import Watchdog
 
 MAX_SERVICES = 256  # on one host; a longer list is a mistake, and refusing it keeps the planner fast
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -32,6 +33,8 @@ KV_CACHE_DTYPES = ("auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2")
 ROPE_TYPES = ("yarn",)
 TENSOR_PARALLEL_SIZES = range(1, 65)
 BLOCK_SIZES = range(1, 65537)
+# Of the watchdog's numbers; seconds, and misses in a row.
+WATCHDOG_LIMITS = {"interval": (5, 86400), "deadline": (1, 600), "misses": (1, 100), "stall": (1, 86400)}
 LOWEST_PORT = 1024  # below, a service would need a capability that its hardened unit does not have
 
 # Pinned, because the engine's own defaults follow the size of the card and move the memory it needs.
@@ -45,7 +48,7 @@ OWNED_FLAGS = {
     "served-model-name": "state it as `served_model_name`",
     "host": "state it as `host`",
     "port": "state it as `port`",
-    "uds": "a service listens on its `host` and `port`",
+    "uds": "state `socket: true`; its path follows from the service's name",
     "tensor-parallel-size": "state it as `tensor_parallel_size`",
     "gpu-memory-utilization": "state it as `gpu_memory_utilization`, or leave it to the plan",
     "kv-cache-memory-bytes": "it would bypass the planned share; state `gpu_memory_utilization`",
@@ -88,14 +91,16 @@ class Service:
     """One service of the layout, with every default filled in.
 
     ``gpus`` None means that the planner chooses ``tensor_parallel_size`` devices. ``max_model_len`` None
-    means ``fit``. Secret values are left out of ``repr``.
+    means ``fit``. ``port`` None means that the engine listens on its unix socket instead. Secret values are left out
+    of ``repr``.
     """
 
     name: str
     model: str
-    port: int
+    port: int | None
     served_model_name: str
     host: str
+    allow_from: tuple[str, ...]
     gpus: tuple[str, ...] | None
     tensor_parallel_size: int
     max_model_len: int | None
@@ -113,6 +118,7 @@ class Service:
     start_timeout: int
     memory_max: str | None = None
     memory_high: str | None = None
+    watchdog: Watchdog = field(default_factory=Watchdog)
     secret_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -134,7 +140,7 @@ def parse_layout(services: Any, accelerator: str = "cuda") -> list[Service]:
     return complete
 
 
-KEYS = frozenset(Service.__dataclass_fields__)
+KEYS = frozenset(Service.__dataclass_fields__) | {"socket"}
 
 
 def _parse_service(item: Any, place: int, accelerator: str, problems: Problems) -> Service | None:
@@ -166,6 +172,11 @@ def _parse_service(item: Any, place: int, accelerator: str, problems: Problems) 
     host = fields.text("host", "127.0.0.1")
     if not _is_host(host):
         problems.add(f"host {shown(host)} is neither an IP address nor a host name.")
+    allow_from = _parse_allow_from(fields, problems)
+    if allow_from and _address(host) is None:
+        problems.add(
+            f"allow_from is enforced by address, so that host has to be an IP address, too, not {shown(host)}."
+        )
     max_num_seqs = fields.integer("max_num_seqs", DEFAULT_MAX_NUM_SEQS[accelerator], 1, 1 << 16)
     batched = max(DEFAULT_MAX_NUM_BATCHED_TOKENS[accelerator], max_num_seqs)
     max_num_batched_tokens = fields.integer("max_num_batched_tokens", batched, 1, 1 << 24)
@@ -186,9 +197,10 @@ def _parse_service(item: Any, place: int, accelerator: str, problems: Problems) 
     return Service(
         name=name,
         model=model,
-        port=fields.integer("port", 0, LOWEST_PORT, 65535),
+        port=None if fields.flag("socket") else fields.integer("port", 0, LOWEST_PORT, 65535),
         served_model_name=fields.text("served_model_name", name),
         host=host,
+        allow_from=allow_from,
         gpus=gpus,
         tensor_parallel_size=tensor_parallel_size,
         max_model_len=_parse_length(fields.values.get("max_model_len", "fit"), problems),
@@ -207,6 +219,7 @@ def _parse_service(item: Any, place: int, accelerator: str, problems: Problems) 
         start_timeout=fields.integer("start_timeout", 900, 1, 86400),
         memory_max=_parse_memory_limit(fields, "memory_max"),
         memory_high=_parse_memory_limit(fields, "memory_high"),
+        watchdog=_parse_watchdog(fields.values.get("watchdog"), problems),
     )
 
 
@@ -241,6 +254,21 @@ def _device_name(item: Any, problems: Problems) -> str:
     return ""
 
 
+def _parse_allow_from(fields: Fields, problems: Problems) -> tuple[str, ...]:
+    """Return addresses and networks as systemd writes them."""
+    value = fields.values.get("allow_from", [])
+    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
+        problems.add(f"allow_from must be a list of IP addresses and networks, not {shown(value)}.")
+        return ()
+    found = []
+    for item in value:
+        try:
+            found.append(str(ip_network(item)))
+        except ValueError as error:
+            problems.add(f"allow_from: {shown(item)} is no IP address and no network ({error}).")
+    return tuple(found)
+
+
 def _parse_length(value: Any, problems: Problems) -> int | None:
     if value == "fit":
         return None
@@ -265,6 +293,21 @@ def _parse_memory_limit(fields: Fields, key: str) -> str | None:
         fields.problems.add(f"{key} {shown(text)} is no size such as 64G, no percentage and not infinity.")
         return None
     return text or None
+
+
+def _parse_watchdog(value: Any, problems: Problems) -> Watchdog:
+    """Return how the service is watched: as by default, not at all, or with the numbers that are stated."""
+    if value is None or isinstance(value, bool):
+        return Watchdog(enabled=value is not False)
+    if not isinstance(value, Mapping) or not set(value) <= set(WATCHDOG_LIMITS):
+        problems.add(f"watchdog is false or takes {', '.join(sorted(WATCHDOG_LIMITS))}, not {shown(value)}.")
+        return Watchdog()
+    stated, defaults = Fields(value, problems), vars(Watchdog())
+
+    def number(key: str) -> int:
+        return stated.integer(key, defaults[key], *WATCHDOG_LIMITS[key])
+
+    return Watchdog(True, number("interval"), number("deadline"), number("misses"), number("stall"))
 
 
 def _parse_rope(value: Any, problems: Problems) -> Rope | None:
@@ -326,7 +369,7 @@ def _parse_environment(fields: Fields, key: str, problems: Problems) -> Mapping[
 def _check_together(services: Iterable[Service], problems: Problems) -> None:
     """Report names and ports that two services claim."""
     names: dict[str, Service] = {}
-    ports: dict[int, str] = {}
+    ports: dict[int | None, str] = {}
     for service in services:
         problems.where = f"service {service.name!r}"
         if service.name in names:
@@ -343,8 +386,11 @@ def _few(names: list[str]) -> str:
 
 
 def _is_host(text: str) -> bool:
+    return _address(text) is not None or HOST_NAME.fullmatch(text) is not None
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        ip_address(text)
+        return ip_address(text)
     except ValueError:
-        return HOST_NAME.fullmatch(text) is not None
-    return True
+        return None

@@ -6,7 +6,8 @@
 The engine's own order of events (``vllm/v1/worker/gpu_worker.py``, ``cpu_worker.py``): context and
 communication buffers are created first and lie outside its share of the device; inside the share come
 weights, what stays allocated beside them, the peak of a profiling pass, CUDA graphs, and the KV cache takes
-the rest. On cpu the share is charged with the resident memory of the worker process.
+the rest. On cpu the share is charged with the resident memory of the worker process. What the worker holds before it
+has loaded anything is in the share, too, but the engine finds it missing when it looks for that share (gate 1).
 """
 
 from __future__ import annotations
@@ -27,17 +28,20 @@ MIB = 1 << 20
 class Estimates:
     """Bytes that follow from neither the model nor the layout, until a start has measured them."""
 
-    context: int  # outside the share: CUDA's context and what is allocated past the share; on cpu other processes
+    context: int  # outside the share: CUDA's context and what is allocated past the share; on cpu other processes, less
+    # the pages of files that the share is charged with
     nccl: int  # outside the share: communication buffers, with two ranks or more
     persistent: int  # inside: stays allocated beside weights and KV cache; on cpu the bare worker process
     transient: int  # inside: peak of the profiling pass above that
     graphs: int  # inside: CUDA graphs, unless enforce-eager
+    margin: int = 0  # inside: by how much the others may be too low; 0 where they are upper ends
 
 
 # The upper ends of the ranges seen on NVIDIA cards (context 0.5, NCCL and custom all-reduce 0.3-2.1, persistent
-# 0.1-0.5, transient 0.4-3, graphs 0.2-1.5 GiB) and of those seen on the CPU build of 0.32. An estimate that is too
-# low lets an engine die at its gate; one that is too high costs some cache. The share is no ceiling for the engine:
-# on an H100 it held up to 1.59 GiB more under load, context included (docs/measured-on-gpu.md), and died at 0.99.
+# 0.1-0.5, transient 0.4-3, graphs 0.2-1.5 GiB). An estimate that is too low lets an engine die at its gate; one that is
+# too high costs some cache. The share is no ceiling for the engine: on an H100 it held up to 1.59 GiB more under load,
+# context included (docs/measured-on-gpu.md), and died at 0.99. On the CPU build of 0.32 a worker in eager mode takes
+# nearly the same beside any weights: what is expected and the margin are two numbers (docs/plan-against-engine.md).
 ESTIMATES: Mapping[str, Estimates] = {
     "cuda": Estimates(
         context=int(1.7 * GIB),
@@ -47,11 +51,12 @@ ESTIMATES: Mapping[str, Estimates] = {
         graphs=int(1.5 * GIB),
     ),
     "cpu": Estimates(
-        context=int(1.3 * GIB),
+        context=int(0.6 * GIB),
         nccl=int(0.1 * GIB),
         persistent=int(0.7 * GIB),
-        transient=int(0.05 * GIB),
+        transient=0,
         graphs=0,
+        margin=72 * MIB,
     ),
 }
 
@@ -123,11 +128,11 @@ class Measured:
 
 
 # By how much a start may take more than those that were measured, in bytes: it must still pass its gates. On cpu the
-# share is charged with pages of files, too, of which the kernel drops some when memory is short: two workers of the
-# same engine, one of them started with less memory free, had 54 MB of them between them. On an H100 a start that had to
-# compile took 0.50 GiB more of its share than later ones, and an engine under load 0.63 GiB more outside it than when
-# it was ready (docs/measured-on-gpu.md).
-MARGIN_INSIDE = {"cuda": 576 * MIB, "cpu": 96 * MIB}
+# share is charged with pages of files, too, and how many are mapped depends on what the kernel has of them in memory:
+# workers of one engine took 0.64 to 0.70 GiB on different days, and within 10 MiB the same on one day
+# (docs/plan-against-engine.md). On an H100 a start that had to compile took 0.50 GiB more of its share than later ones,
+# and an engine under load 0.63 GiB more outside it than when it was ready (docs/measured-on-gpu.md).
+MARGIN_INSIDE = {"cuda": 576 * MIB, "cpu": 72 * MIB}
 MARGIN_OUTSIDE = {"cuda": 704 * MIB, "cpu": 64 * MIB}
 
 
@@ -135,7 +140,8 @@ MARGIN_OUTSIDE = {"cuda": 704 * MIB, "cpu": 64 * MIB}
 class Demand:
     """What one rank needs: fixed bytes outside and inside its share, and the cache that grows with length.
 
-    ``margin`` bytes of the cache are not counted on when a context has to fit.
+    ``margin`` bytes of the cache are not counted on when a context has to fit; ``starting`` bytes must be free on each
+    device beside all the rest while it starts.
     """
 
     outside: Mapping[str, int]
@@ -143,6 +149,7 @@ class Demand:
     kv: KvCache
     sources: Mapping[str, str]
     margin: int = 0
+    starting: int = 0
 
     @property
     def outside_bytes(self) -> int:
@@ -171,8 +178,20 @@ def demand(service: Service, checkpoint: Checkpoint, accelerator: str, measured:
     }
     sources = dict.fromkeys((*outside, *fixed), "estimated")
     sources.update(weights=checkpoint.source, kv_cache="estimated")  # the cache is what the others leave
-    needed = Demand(outside, fixed, kv_cache(service, checkpoint.geometry, accelerator), sources)
+    needed = Demand(
+        outside,
+        fixed,
+        kv_cache(service, checkpoint.geometry, accelerator),
+        sources,
+        margin=estimates.margin,
+        starting=_starting(fixed, accelerator),
+    )
     return needed if measured is None else _calibrated(needed, measured, accelerator)
+
+
+def _starting(fixed: Mapping[str, int], accelerator: str) -> int:
+    """Return what of a share is held already when gate 1 looks for all of it: on cpu the bare worker."""
+    return fixed["persistent"] if accelerator == "cpu" else 0
 
 
 def _calibrated(estimated: Demand, measured: Measured, accelerator: str) -> Demand:
@@ -196,7 +215,23 @@ def _calibrated(estimated: Demand, measured: Measured, accelerator: str) -> Dema
         context = min(whole, estimated.outside["context"]) if estimated.outside["nccl"] else whole
         outside = {"context": context, "nccl": whole - context}
         sources.update(dict.fromkeys(outside, "measured"))
-    return Demand(outside, fixed, estimated.kv, sources, MARGIN_INSIDE[accelerator])
+    return Demand(
+        outside,
+        fixed,
+        estimated.kv,
+        sources,
+        margin=max(MARGIN_INSIDE[accelerator], _least_overhead(weights, accelerator) - measured.overhead),
+        starting=_starting(fixed, accelerator),
+    )
+
+
+def _least_overhead(weights: int, accelerator: str) -> int:
+    """Return what a start must be able to take whatever was measured, in bytes.
+
+    On cpu, one that found little memory was charged with 0.15 GiB less of pages of files; the next may not be.
+    """
+    estimates = ESTIMATES[accelerator]
+    return weights + estimates.persistent + estimates.margin // 2 if accelerator == "cpu" else 0
 
 
 def kv_cache(service: Service, geometry: Geometry, accelerator: str) -> KvCache:

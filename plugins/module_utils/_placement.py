@@ -50,6 +50,8 @@ from ._warnings import plan_warnings
 # Refusals of one plan that get a nearest fit: each costs some dozens of plans, whose searches share one effort.
 NEAREST_FITS = 8
 NEAREST_EFFORT = 2_000
+# Keys of a service from which no plan follows, or that are in the model (its geometry).
+_UNPLANNED = ("geometry", "secret_environment", "watchdog")
 
 
 def plan(
@@ -111,7 +113,7 @@ def inputs_digest(
     """Return a digest of everything that user and hardware state, and of nothing that merely fluctuates.
 
     Two plans with one digest differ by memory of others or by calibration only; a deployed one may stay.
-    Secret values take part, hashed; they cannot be read back.
+    Secret values take no part: no plan follows from them, and nobody may guess them from a digest.
     """
     return _digest(services, find_devices(topology, settings.accelerator), models, settings)
 
@@ -120,7 +122,9 @@ def _digest(
     services: Sequence[Service], devices: Sequence[Device], models: Mapping[str, Checkpoint], settings: Settings
 ) -> str:
     stated = {
-        "services": [{**vars(service), "geometry": None} for service in services],  # it is in the model's
+        "services": [
+            {key: value for key, value in vars(service).items() if key not in _UNPLANNED} for service in services
+        ],
         "models": {
             service.name: [_geometry_digest(models[service.name].geometry), models[service.name].fingerprint]
             for service in services
@@ -218,7 +222,9 @@ def _planned_service(
         start_after=after,
         memory={**demand.outside, **demand.fixed, "kv_cache": cache},
         memory_source=dict(demand.sources),
-        required_free_bytes={device: size + sized.outside_bytes for device, size in shares.items()},
+        required_free_bytes={
+            device: size + sized.outside_bytes + sized.starting_bytes for device, size in shares.items()
+        },
         rope_arguments=rope_arguments(sized.checkpoint.geometry, service.rope, settings.engine_version),
         fingerprint=sized.checkpoint.fingerprint,
         reason=choice.reason,
@@ -245,6 +251,7 @@ def _planned_device(device: Device, placed: Sequence[Sized], division: Division)
     committed = sum(units_bytes(share, device.total_bytes) for share in units) + account.outside_bytes
     others, reserve = device.used_by_others_bytes, division.room.settings.reserve_bytes
     capacity = account.capacity - sum(item.outside_bytes for item in placed)
+    capacity -= max((item.starting_bytes for item in placed), default=0)
     return PlannedDevice(
         id=device.id,
         index=device.index,

@@ -23,6 +23,8 @@ SCHEMA = 1
 ACCELERATORS = ("cuda", "cpu")
 ON_OVERCOMMIT = ("refuse", "clamp")
 CALIBRATION = ("auto", "ignore")
+# 1: the share is not free on the device; 2: the share does not hold what the service needs.
+ENGINE_GATES = (1, 2)
 
 # Memory components of one service on one device, in the order in which the engine claims them.
 # The first two lie outside the engine's share (gate 1), the others inside it (gate 2).
@@ -73,7 +75,7 @@ class PlannedService:
     model: str
     served_model_name: str
     host: str
-    port: int
+    port: int | None  # None: it listens on its unix socket
     devices: tuple[str, ...]
     device_indices: tuple[int, ...]
     tensor_parallel_size: int
@@ -118,6 +120,7 @@ class PlannedDevice:
 class Refusal:
     """Why something cannot be, in the arithmetic that says so.
 
+    ``gate`` is the engine's own, at which it would stop (ENGINE_GATES); None where no engine would be asked.
     ``nearest_fit`` has ``text`` for a reader, and the change as data: ``services`` (name -> layout keys to
     set) and ``settings``; it was planned and fits. None where no single change of the kinds tried helps.
     """
@@ -126,6 +129,7 @@ class Refusal:
     reason: str
     arithmetic: str
     nearest_fit: Mapping[str, Any] | None = None
+    gate: int | None = None
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,7 @@ KINDS: Mapping[str, Callable[[Any], bool]] = {
     "str": lambda value: isinstance(value, str),
     "str | None": lambda value: value is None or isinstance(value, str),
     "int": is_whole,
+    "int | None": lambda value: value is None or is_whole(value),
     "float": lambda value: type(value) in (int, float) and math.isfinite(value),
     "tuple[str, ...]": lambda value: isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value),
     "tuple[int, ...]": lambda value: isinstance(value, (list, tuple)) and all(map(is_whole, value)),

@@ -1,15 +1,18 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a port can be listened on, asked of the kernel in the only way that answers: by trying."""
+"""Whether a port or a unix socket can be listened on, asked of the kernel in the only way that answers: by trying."""
 
 from __future__ import annotations
 
+import os
 import socket
 
 
-def listen_problem(host: str, port: int) -> str | None:
-    """Return why nobody can listen on ``host:port`` now, with the way out; None where somebody can."""
+def listen_problem(host: str, port: int | None) -> str | None:
+    """Return why nobody can listen on ``host:port`` now, with the way out; None where somebody can, or for no port."""
+    if port is None:
+        return None
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         # As the engine does: a connection of the service before, still closing, is no obstacle.
@@ -22,3 +25,16 @@ def listen_problem(host: str, port: int) -> str | None:
                 "the service another one"
             )
     return None
+
+
+def clear_socket(path: str) -> str | None:
+    """Remove a unix socket that nobody listens on; return why it cannot be had, None where it can."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except FileNotFoundError:
+            return None
+        except OSError:  # refused: whoever made it is gone
+            os.unlink(path)
+            return None
+    return f"cannot listen on {path}: another process does; stop it"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -53,6 +54,22 @@ class Record:
             raise self._wrong(key, f"a whole number of at least {minimum}")
         return value
 
+    def number(self, key: str, minimum: float = 0.0) -> float | None:
+        """Return a finite number of at least ``minimum``."""
+        value = self._values.get(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not minimum <= value < math.inf:
+            raise self._wrong(key, f"a number of at least {minimum:g}")
+        return float(value)
+
+    def required_number(self, key: str, minimum: float = 0.0) -> float:
+        """Return a number that has to be there."""
+        value = self.number(key, minimum)
+        if value is None:
+            raise self._wrong(key, f"a number of at least {minimum:g}")
+        return value
+
     def text(self, key: str) -> str | None:
         """Return a string that is not empty."""
         value = self._values.get(key)
@@ -62,10 +79,24 @@ class Record:
             raise self._wrong(key, "a text")
         return str(value)
 
+    def required_text(self, key: str) -> str:
+        """Return a string that has to be there."""
+        value = self.text(key)
+        if value is None:
+            raise self._wrong(key, "a text")
+        return value
+
     def choice(self, key: str, choices: Sequence[str]) -> str | None:
         """Return one of ``choices``."""
         value = self.text(key)
         if value is not None and value not in choices:
+            raise self._wrong(key, f"one of {', '.join(choices)}")
+        return value
+
+    def required_choice(self, key: str, choices: Sequence[str]) -> str:
+        """Return one of ``choices`` that has to be there."""
+        value = self.choice(key, choices)
+        if value is None:
             raise self._wrong(key, f"one of {', '.join(choices)}")
         return value
 
@@ -104,6 +135,22 @@ class Record:
         value = self._values.get(key)
         return Record({} if value is None else value, f"{self.where}.{key}", keys)
 
+    def optional_record(self, key: str, keys: Iterable[str]) -> Record | None:
+        """Return the mapping below ``key``; None where it is absent."""
+        value = self._values.get(key)
+        return None if value is None else Record(value, f"{self.where}.{key}", keys)
+
+    def pairs(self, key: str) -> tuple[tuple[float, float], ...]:
+        """Return a list of pairs of finite numbers, none below 0."""
+        values = self.sequence(key) or ()
+        if not all(isinstance(pair, (list, tuple)) and len(pair) == 2 and all(map(_counts, pair)) for pair in values):
+            raise self._wrong(key, "a list of pairs of numbers of at least 0")
+        return tuple((pair[0], pair[1]) for pair in values)
+
     def records(self, key: str, keys: Iterable[str]) -> list[Record]:
         """Return the mappings in the list below ``key``."""
         return [Record(value, f"{self.where}.{key}[{i}]", keys) for i, value in enumerate(self.sequence(key) or ())]
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf

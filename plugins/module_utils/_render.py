@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import ipaddress
 import json
 from collections.abc import Mapping, Sequence
@@ -14,26 +15,35 @@ from dataclasses import dataclass
 from . import _engine, _units
 from ._generation import File, Files
 from ._layout import Service
+from ._needs import Needs
+from ._places import (
+    NEEDS_FILE,
+    PLAN_FILE,
+    RECOVER_FILE,
+    TARGET_FILE,
+    TEMPLATE_FILE,
+    WATCHDOG_FILE,
+    Paths,
+    drop_in_directory,
+    timer_name,
+)
 from ._plan import Plan, PlannedService
 from ._ticket import Ticket
-
-PLAN_FILE = "plan.json"
-TEMPLATE_FILE = "systemd/vllm@.service"
-TARGET_FILE = "systemd/vllm.target"
-
-
-def drop_in_directory(service: str) -> str:
-    """The drop-in directory of a service, below a generation's ``systemd/`` and below systemd's own directory."""
-    return f"{_units.unit_name(service)}.d"
 
 
 @dataclass(frozen=True)
 class Box:
-    """What of the host goes into the files: the engine, the places, and the minor device number of GPUs by UUID."""
+    """What of the host goes into the files.
+
+    The engine, the places, the minor device number of GPUs by UUID, what their health means to a start, and the key
+    of the host's digests.
+    """
 
     engine: _engine.Engine
-    paths: _units.Paths
+    paths: Paths
     minors: Mapping[str, int]
+    gpu_health: Mapping[str, str]
+    digest_key: bytes
 
 
 def generation(plan: Plan, services: Sequence[Service], box: Box, guard_sources: Mapping[str, str]) -> dict[str, File]:
@@ -44,13 +54,21 @@ def generation(plan: Plan, services: Sequence[Service], box: Box, guard_sources:
     files = {
         PLAN_FILE: File(json.dumps(plan.to_dict(), indent=1, sort_keys=True) + "\n"),
         TEMPLATE_FILE: File(_units.template(box.paths, box.engine.accelerator)),
+        WATCHDOG_FILE: File(_units.watchdog_template(box.paths)),
         TARGET_FILE: File(_units.target([planned.name for planned in plan.services])),
+        RECOVER_FILE: File(_units.recover(box.paths)),
+        NEEDS_FILE: File(_needs(plan, box).to_json()),
     }
     files.update({f"lib/{name}": File(text) for name, text in guard_sources.items()})
     by_name = {service.name: service for service in services}
     for planned in plan.services:
         files.update(_service_files(planned, by_name[planned.name], _neighbours(planned, plan), box))
     return files
+
+
+def _needs(plan: Plan, box: Box) -> Needs:
+    programs = (box.engine.executable, f"{box.paths.tools_dir}/bin/python")
+    return Needs(box.engine.version, programs, {planned.model: planned.fingerprint for planned in plan.services})
 
 
 def _neighbours(planned: PlannedService, plan: Plan) -> int:
@@ -68,10 +86,12 @@ def _service_files(planned: PlannedService, service: Service, neighbours: int, b
             start_timeout=service.start_timeout,
             shutdown_timeout=service.shutdown_timeout,
             neighbours=neighbours,
-            loopback_only=_is_loopback(service.host),
+            peers=_peers(service),
             memory_max=service.memory_max,
             memory_high=service.memory_high,
             device_minors=sorted(box.minors[device] for device in planned.devices if device in box.minors),
+            on_socket=service.port is None,
+            watched=service.watchdog.enabled,
         ),
         box.paths,
     )
@@ -91,10 +111,15 @@ def _service_files(planned: PlannedService, service: Service, neighbours: int, b
         required_free_bytes=dict(planned.required_free_bytes),
         start_timeout=service.start_timeout,
         neighbours=neighbours,
-        digest=_digest([*(file.text for _path, file in sorted(files.items())), template, _section_service(drop_in)]),
+        digest=_digest(
+            box.digest_key, [*(file.text for _path, file in sorted(files.items())), template, _section_service(drop_in)]
+        ),
+        gpu_health=dict(box.gpu_health),
+        watchdog=service.watchdog,
     )
     files[f"{base}/guard.json"] = File(ticket.to_json())
     files[f"systemd/{drop_in_directory(planned.name)}/10-plan.conf"] = File(drop_in)
+    files[f"systemd/{timer_name(planned.name)}"] = File(_units.timer(planned.name, service.watchdog))
     return files
 
 
@@ -103,8 +128,16 @@ def _section_service(drop_in: str) -> str:
     return drop_in.partition("[Service]")[2]
 
 
-def _digest(texts: Sequence[str]) -> str:
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+def _digest(key: bytes, texts: Sequence[str]) -> str:
+    """Keyed: secrets are among the texts, and the digest is in files that the services' group may read."""
+    return hmac.new(key, "\0".join(texts).encode(), hashlib.sha256).hexdigest()
+
+
+def _peers(service: Service) -> Sequence[str] | None:
+    """Who may reach a service beside loopback; its own address is there for the host's own checks of it."""
+    if _is_loopback(service.host):
+        return []
+    return [service.host, *service.allow_from] if service.allow_from else None
 
 
 def _is_loopback(host: str) -> bool:

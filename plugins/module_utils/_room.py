@@ -33,14 +33,17 @@ class Account:
     needed: int = 0
     claimed: int = 0  # stated, or needed where nothing is stated
     outside_bytes: int = 0
+    starting: list[int] = field(default_factory=list)  # after each of the services: the most that a start needs
     unstated: int = 0  # services whose share the plan decides
 
     def highest(self, more: Sized | None = None) -> int:
         """Return the highest sum of shares that starts there, with one service ``more``."""
         left, count = self.capacity - self.outside_bytes, len(self.services)
+        starting = self.starting[-1] if self.starting else 0
         if more is not None:
             left, count = left - more.outside_bytes, count + 1
-        return highest_units(left, self.device.total_bytes, count)
+            starting = max(starting, more.starting_bytes)
+        return highest_units(left - starting, self.device.total_bytes, count)
 
 
 class Room:
@@ -64,13 +67,16 @@ class Room:
         """Add a service to its devices, whether there is room or not."""
         self._count(sized, devices, 1)
         for device in devices:
-            self.accounts[device.id].services.append(sized)
+            account = self.accounts[device.id]
+            account.services.append(sized)
+            account.starting.append(max(sized.starting_bytes, account.starting[-1] if account.starting else 0))
 
     def take(self, sized: Sized, devices: Sequence[Device]) -> None:
         """Undo the last ``put``."""
         self._count(sized, devices, -1)
         for device in devices:
             self.accounts[device.id].services.pop()
+            self.accounts[device.id].starting.pop()
 
     def _count(self, sized: Sized, devices: Sequence[Device], sign: int) -> None:
         need, claim = sized.need_units(devices), claimed_units(sized, devices)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ._deployment import Changes
+from ._changes import Changes
 from ._health import Endpoint, Generation
 from ._plan import Plan, PlannedService
 
@@ -20,7 +20,7 @@ def service_row(
     return {
         "name": name,
         "address": endpoint.address if endpoint else None,
-        "model": planned.served_model_name if planned else None,
+        "model": endpoint.model if endpoint else None,
         "devices": list(planned.devices) if planned else None,
         "device_indices": list(planned.device_indices) if planned else None,
         "gpu_memory_utilization": planned.gpu_memory_utilization if planned else None,
@@ -31,16 +31,17 @@ def service_row(
 
 
 def deployed_rows(
-    made: Plan, changes: Changes, measured: Mapping[str, Generation], endpoints: Mapping[str, Endpoint]
+    made: Plan | None, changes: Changes, measured: Mapping[str, Generation], endpoints: Mapping[str, Endpoint]
 ) -> list[dict[str, Any]]:
-    """Every service of a deployment, in start order, and what was done with it."""
+    """Every service of a deployment, in start order where there is a plan that says it, and what was done with it."""
+    planned = {service.name: service for service in made.services} if made else {}
     return [
         {
-            **service_row(planned.name, planned, endpoints[planned.name], measured.get(planned.name)),
-            "state": "serving" if planned.name in measured else "planned",
-            "action": _action(planned.name, changes),
+            **service_row(name, planned.get(name), endpoints[name], measured.get(name)),
+            "state": "serving" if name in measured else "planned",
+            "action": _action(name, changes),
         }
-        for planned in made.services
+        for name in planned or endpoints
     ]
 
 

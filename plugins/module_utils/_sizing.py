@@ -4,11 +4,11 @@
 """One service as the planner weighs it, and what a device can hold of such services.
 
     gate 2    weights + persistent + transient + graphs + cache for max_model_len  <=  u * T
-    gate 1    u * T  <=  T - context - nccl - used by others
-    the card  sum over its services of (context + nccl + u * T) + used by others + reserve  <=  T
+    gate 1    u * T  <=  T - context - nccl - starting - used by others
+    the card  sum over its services of (context + nccl + u * T) + the largest starting + used by others + reserve  <=  T
 
-The last one implies gate 1 for every service at any time, also for one that restarts while the others hold
-all of theirs.
+``starting`` is 0 on a GPU. Services of one device start one after the other. The last rule implies gate 1 for every
+service at any time, also for one that restarts while the others hold all of theirs.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Sized:
     need_bytes: int  # of a share that holds ``least``
     want_bytes: int  # of one that holds ``most``
     outside_bytes: int  # outside the share, on each device
+    starting_bytes: int  # needed on each device until it has started
     calibration_key: str | None = None
 
     @property
@@ -84,6 +85,7 @@ def size_service(
         need_bytes=needed.share_bytes(least),
         want_bytes=needed.share_bytes(most),
         outside_bytes=needed.outside_bytes,
+        starting_bytes=needed.starting,
         calibration_key=calibration_key,
     )
 
@@ -144,5 +146,5 @@ def demand_text(sized: Sized) -> str:
     cache = sized.demand.kv.request_bytes(sized.least)
     parts.append(f"KV cache {gib(cache)} for {sized.least} tokens")
     if sized.demand.margin:
-        parts.append(f"{gib(sized.demand.margin)} in case a start takes more than those measured")
+        parts.append(f"{gib(sized.demand.margin)} in case a start takes more than expected")
     return f"{sized.name} needs {' + '.join(parts)} = {exact(sized.need_bytes)}"

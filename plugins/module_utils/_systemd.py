@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 from ._errors import InferenceError
-from ._units import unit_name
+from ._places import TARGET_UNIT, timer_name, unit_name
 
 # AnsibleModule.run_command, or anything with its shape: command -> (exit status, stdout, stderr).
 RunCommand = Callable[[Sequence[str]], "tuple[int, str, str]"]
@@ -80,14 +80,23 @@ class Systemd:
         units = [unit_name(name) for name in services]
         if units:
             self._run(["systemctl", "reset-failed", *units])  # fails for a unit that is not loaded, which is fine
-        self._systemctl("start", "--no-block", *units, "vllm.target")
+        self._systemctl("start", "--no-block", *units, TARGET_UNIT)
+
+    def watch(self, services: Mapping[str, bool]) -> None:
+        """Have these services looked at as their timers now say (True), or not at all."""
+        for verb, wanted in (("restart", True), ("stop", False)):
+            timers = [timer_name(name) for name, watched in services.items() if watched is wanted]
+            if timers:
+                self._systemctl(verb, "--no-block", *timers)
 
     def stop(self, services: Iterable[str]) -> None:
         """Stop these services and wait until their processes are gone.
 
         An engine that is still loading has no request to finish, and ignores SIGTERM: it is killed.
         """
-        names = list(services)
+        # One that systemd does not know has nothing to stop, and its name would fail the others.
+        known = self.loaded_services()
+        names = [name for name in services if name in known]
         if not names:
             return
         units = [unit_name(name) for name in names]
@@ -99,7 +108,8 @@ class Systemd:
 
     def stop_all(self, services: Iterable[str]) -> None:
         """Stop the target and these services."""
-        self._systemctl("stop", "vllm.target", *(unit_name(name) for name in services))
+        self._run(["systemctl", "stop", TARGET_UNIT])  # fails where somebody has removed it
+        self.stop(services)
 
     def states(self, services: Sequence[str]) -> dict[str, UnitState]:
         """The state of every service, in one call."""
@@ -134,7 +144,7 @@ class Systemd:
             cursor = str(fields.get("__CURSOR", cursor))
             service = names.get(str(fields.get("_SYSTEMD_UNIT", fields.get("UNIT", ""))))
             if service:
-                lines.append(JournalLine(service, _message(fields.get("MESSAGE"))))
+                lines.append(JournalLine(service, message(fields.get("MESSAGE"))))
         return lines, cursor
 
     def startup(self, service: str) -> list[str]:
@@ -163,7 +173,7 @@ def _unit_state(fields: Mapping[str, str]) -> UnitState:
     )
 
 
-def _message(field: object) -> str:
+def message(field: object) -> str:
     """journald gives a line that is not valid UTF-8 as a list of bytes."""
     if isinstance(field, list):
         return bytes(field).decode("utf-8", "replace")

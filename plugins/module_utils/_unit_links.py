@@ -3,18 +3,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The links by which systemd finds the units of the generation in force.
 
-systemd's directory holds links only: to the template and the target, and one per service to its drop-ins, all through
-``/etc/vllm/current``. Switching the generation so switches the units with it; there is no second copy to fall behind.
+systemd's directory holds links only: to the templates, the target and the way back at boot, and per service to its
+drop-ins and its timer, all through ``/etc/vllm/current``. Switching the generation so switches the units with it;
+there is no second copy to fall behind.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Optional
 
-from ._render import TARGET_FILE, TEMPLATE_FILE, drop_in_directory
-from ._units import Paths
+from . import _durable
+from ._errors import InferenceError
+from ._places import RECOVER_FILE, TARGET_FILE, TEMPLATE_FILE, WATCHDOG_FILE, Paths, drop_in_directory, timer_name
+
+# Path of a link -> where it points and where it should; None: it is not there, or should not be.
+Links = Mapping[str, "tuple[Optional[str], Optional[str]]"]
 
 
 class UnitLinks:
@@ -25,20 +31,21 @@ class UnitLinks:
         self._current = Path(paths.current)
 
     def _wanted(self, services: Iterable[str]) -> dict[Path, str]:
-        links = {
-            self._directory / Path(TEMPLATE_FILE).name: str(self._current / TEMPLATE_FILE),
-            self._directory / Path(TARGET_FILE).name: str(self._current / TARGET_FILE),
-            self._directory / "multi-user.target.wants" / Path(TARGET_FILE).name: str(self._current / TARGET_FILE),
-        }
+        units = (TEMPLATE_FILE, WATCHDOG_FILE, TARGET_FILE, RECOVER_FILE)
+        links = {self._directory / Path(file).name: file for file in units}
+        for file in (TARGET_FILE, RECOVER_FILE):  # what systemctl enable would make
+            links[self._directory / "multi-user.target.wants" / Path(file).name] = file
         for service in services:
-            name = drop_in_directory(service)
-            links[self._directory / name] = str(self._current / "systemd" / name)
-        return links
+            for name in (drop_in_directory(service), timer_name(service)):
+                links[self._directory / name] = f"systemd/{name}"
+        return {link: str(self._current / file) for link, file in links.items()}
 
-    def complete(self, services: Sequence[str]) -> bool:
-        """Whether exactly the links of these services exist."""
+    def differences(self, services: Iterable[str]) -> Links:
+        """Every link that is not as these services want it; empty where exactly theirs exist."""
         wanted = self._wanted(services)
-        return self.present() == set(wanted) and all(os.readlink(link) == to for link, to in wanted.items())
+        links = sorted(self.present() | set(wanted))
+        now = {link: _found(link) for link in links}
+        return {str(link): (now[link], wanted.get(link)) for link in links if now[link] != wanted.get(link)}
 
     def present(self) -> set[Path]:
         """Every link of ours that exists now."""
@@ -50,20 +57,35 @@ class UnitLinks:
         return os.readlink(link).startswith(f"{self._current}/")
 
     def add(self, services: Iterable[str]) -> None:
-        """Create what is missing; a link that does not resolve yet harms nothing."""
+        """Create what is missing or points elsewhere; a link that does not resolve yet harms nothing.
+
+        Raises InferenceError where a directory is in the way, or nothing can be written.
+        """
         for link, to in self._wanted(services).items():
-            link.parent.mkdir(exist_ok=True)
-            aside = link.with_name(f".{link.name}.next")
-            aside.unlink(missing_ok=True)
-            aside.symlink_to(to)
-            os.replace(aside, link)
+            if _found(link) == to:
+                continue
+            try:
+                link.parent.mkdir(exist_ok=True)
+                _durable.replace_link(link, to)
+            except OSError as error:
+                raise InferenceError(
+                    f"cannot make {link} a link to {to} ({error.strerror}); move away what is in its place, or make "
+                    "room, and run again"
+                ) from error
 
     def remove_except(self, services: Iterable[str]) -> None:
         """Remove the links of services that are not among these."""
         for link in self.present() - set(self._wanted(services)):
-            link.unlink()
+            _durable.unlink(link)
 
     def remove_all(self) -> None:
         """Remove every link of ours."""
         for link in self.present():
-            link.unlink()
+            _durable.unlink(link)
+
+
+def _found(link: Path) -> str | None:
+    """Where a link points; what is no link is told by its kind."""
+    if link.is_symlink():
+        return os.readlink(link)
+    return "(a file or directory, no link)" if link.exists() else None

@@ -1,14 +1,16 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The text of the systemd units: one template, one drop-in per service, one target. Pure."""
+"""The text of the systemd units: templates, a drop-in and a timer per service, a target, the way back at boot. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ._places import RECOVER_UNIT, Paths, timer_name, unit_name
 from ._plan import PlannedService
+from ._wedged import Watchdog
 
 # Attempts before systemd gives a service up for failed, and the pause between them (seconds).
 START_LIMIT_BURST = 3
@@ -16,24 +18,64 @@ RESTART_PAUSE_SECONDS = 5
 # What the engine may take beyond its own shutdown timeout to stop (seconds), after which it is killed.
 STOP_MARGIN_SECONDS = 20
 
+# What the way back at boot, which runs as root, can do without.
+_RECOVER_HARDENING = (
+    "CapabilityBoundingSet=CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE",
+    "LockPersonality=yes",
+    "MemoryDenyWriteExecute=yes",
+    "NoNewPrivileges=yes",
+    "PrivateDevices=yes",
+    "PrivateNetwork=yes",
+    "PrivateTmp=yes",
+    "ProtectControlGroups=yes",
+    "ProtectHome=yes",
+    "ProtectHostname=yes",
+    "ProtectKernelLogs=yes",
+    "ProtectKernelModules=yes",
+    "ProtectKernelTunables=yes",
+    "ProtectSystem=strict",
+    "RestrictAddressFamilies=AF_UNIX",
+    "RestrictNamespaces=yes",
+    "RestrictRealtime=yes",
+    "RestrictSUIDSGID=yes",
+    "SystemCallArchitectures=native",
+    "SystemCallFilter=@system-service",
+    "UMask=0077",
+)
+
 # Nodes of the driver that every CUDA process opens, beside the GPU's own.
 _DRIVER_NODES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset")
 
-
-@dataclass(frozen=True)
-class Paths:
-    """Where things are on the host; every unit and every generation is written against one of these."""
-
-    config_root: str = "/etc/vllm"
-    unit_directory: str = "/etc/systemd/system"
-    tools_dir: str = "/opt/vllm/tools"
-    user: str = "vllm"
-    group: str = "vllm"
-
-    @property
-    def current(self) -> str:
-        """The link to the generation in force."""
-        return f"{self.config_root}/current"
+# What holds for everything that runs code here.
+_COMMON_HARDENING = (
+    "AmbientCapabilities=",
+    "CapabilityBoundingSet=",
+    "DevicePolicy=closed",
+    "KeyringMode=private",
+    "LockPersonality=yes",
+    "NoNewPrivileges=yes",
+    "PrivateMounts=yes",
+    "PrivateTmp=yes",
+    "ProtectClock=yes",
+    "ProtectControlGroups=yes",
+    "ProtectHome=yes",
+    "ProtectHostname=yes",
+    "ProtectKernelLogs=yes",
+    "ProtectKernelModules=yes",
+    "ProtectKernelTunables=yes",
+    "ProtectProc=invisible",
+    "ProtectSystem=strict",
+    "RemoveIPC=yes",
+    "RestrictNamespaces=yes",
+    "RestrictRealtime=yes",
+    "RestrictSUIDSGID=yes",
+    "SystemCallArchitectures=native",
+    "SystemCallErrorNumber=EPERM",
+    "SystemCallFilter=@system-service",
+    "SystemCallFilter=~@privileged @resources",
+    "UMask=0077",
+)
+_NO_DEVICES = ("PrivateDevices=yes", "PrivateUsers=yes")
 
 
 @dataclass(frozen=True)
@@ -41,7 +83,8 @@ class Instance:
     """What the drop-in of one service says, beside what the plan knows.
 
     Times in seconds; ``memory_max`` and ``memory_high`` are systemd sizes (``64G``, ``80%``) of host memory or None;
-    ``device_minors`` are the minor numbers of the service's GPUs, empty on the cpu accelerator.
+    ``device_minors`` are the minor numbers of the service's GPUs, empty on the cpu accelerator. ``on_socket``: it
+    listens on its unix socket and has no network.
     """
 
     planned: PlannedService
@@ -49,31 +92,30 @@ class Instance:
     start_timeout: int
     shutdown_timeout: int
     neighbours: int
-    loopback_only: bool
+    peers: Sequence[str] | None  # addresses and networks beside loopback; None: anybody
     memory_max: str | None
     memory_high: str | None
     device_minors: Sequence[int]
-
-
-def unit_name(service: str) -> str:
-    """The unit of a service: ``vllm@NAME.service``."""
-    return f"vllm@{service}.service"
+    on_socket: bool
+    watched: bool
 
 
 def template(paths: Paths, accelerator: str) -> str:
     """``vllm@.service``: everything that is the same for every service of the host.
 
-    Restart=always, because a crashed engine exits 0. KillMode=mixed, because SIGTERM to the workers breaks the
-    requests in flight, and because what the main process leaves behind must not keep the GPU.
+    Restart=always, because a crashed engine exits 0. The start limit gives up a service that does not come to serve;
+    one that does has its attempts forgotten (reset-failed needs root), else the third crash within an hour would be
+    its last. KillMode=mixed, because SIGTERM to the workers breaks the requests in flight, and because what the main
+    process leaves behind must not keep the GPU.
     """
-    guard = f"{paths.tools_dir}/bin/python -B {paths.current}/lib/vllm_guard"
+    guard = _guard(paths)
     sections = [
         _section(
             "Unit",
             "Description=vLLM model endpoint %i",
             "Documentation=https://docs.vllm.ai",
             "PartOf=vllm.target",
-            "After=network.target nvidia-persistenced.service",
+            f"After=network.target nvidia-persistenced.service {RECOVER_UNIT}",
             f"AssertPathExists={paths.current}/services/%i/engine.yaml",
         ),
         _section(
@@ -83,13 +125,17 @@ def template(paths: Paths, accelerator: str) -> str:
             f"Group={paths.group}",
             "WorkingDirectory=/var/lib/vllm/services/%i",
             "StateDirectory=vllm/services/%i",
+            "StateDirectoryMode=0750",
             "CacheDirectory=vllm/%i",
+            "CacheDirectoryMode=0750",
             "RuntimeDirectory=vllm/locks vllm/%i",
+            "RuntimeDirectoryMode=0750",
             "RuntimeDirectoryPreserve=yes",
             f"EnvironmentFile={paths.current}/services/%i/environment",
             f"EnvironmentFile=-{paths.current}/services/%i/secrets",
             f"ExecStartPre={guard} admit %i",
             f"ExecStartPost={guard} ready %i",
+            "ExecStartPost=+systemctl reset-failed %n",
             f"ExecStopPost={guard} release %i",
             "Restart=always",
             f"RestartSec={RESTART_PAUSE_SECONDS}",
@@ -104,41 +150,61 @@ def template(paths: Paths, accelerator: str) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _hardening(accelerator: str) -> list[str]:
-    lines = [
-        "AmbientCapabilities=",
-        "CapabilityBoundingSet=",
-        "DevicePolicy=closed",
-        "KeyringMode=private",
-        "LockPersonality=yes",
-        "NoNewPrivileges=yes",
-        "PrivateTmp=yes",
-        "ProcSubset=all",
-        "ProtectClock=yes",
-        "ProtectControlGroups=yes",
-        "ProtectHome=yes",
-        "ProtectHostname=yes",
-        "ProtectKernelLogs=yes",
-        "ProtectKernelModules=yes",
-        "ProtectKernelTunables=yes",
-        "ProtectProc=invisible",
-        "ProtectSystem=strict",
-        "RemoveIPC=yes",
-        "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
-        "RestrictNamespaces=yes",
-        "RestrictRealtime=yes",
-        "RestrictSUIDSGID=yes",
-        "SystemCallArchitectures=native",
-        # @resources is more than a service should have, but the engine binds its threads and their memory.
-        "SystemCallErrorNumber=EPERM",
-        "SystemCallFilter=@system-service",
-        "SystemCallFilter=~@privileged @resources",
-        "SystemCallFilter=mbind set_mempolicy get_mempolicy migrate_pages sched_setaffinity sched_setscheduler",
-        "UMask=0077",
+def watchdog_template(paths: Paths) -> str:
+    """``vllm-watchdog@.service``: one look at a service, as its own user.
+
+    That user may kill the engine, which is all that a restart takes. systemd would log three lines of every look;
+    what the watchdog itself has to say is a notice.
+    """
+    sections = [
+        _section(
+            "Unit",
+            "Description=Look at the vLLM model endpoint %i",
+            f"PartOf={unit_name('%i')}",
+            f"After={unit_name('%i')}",
+        ),
+        _section(
+            "Service",
+            "Type=oneshot",
+            f"User={paths.user}",
+            f"Group={paths.group}",
+            f"EnvironmentFile=-{paths.current}/services/%i/secrets",
+            f"ExecStart={_guard(paths)} look %i",
+            "TimeoutStartSec=15min",
+            "StateDirectory=vllm/watchdog/%i",
+            "StateDirectoryMode=0750",
+            "ReadWritePaths=/run/vllm/%i",
+            "LogLevelMax=notice",
+            "SyslogIdentifier=vllm-watchdog-%i",
+        ),
+        "\n".join(["# Hardening: it reads what the engine answers.", *_watchdog_hardening()]),
     ]
-    if accelerator == "cpu":
-        # With a GPU both would hide the driver's device nodes.
-        lines += ["PrivateDevices=yes", "PrivateUsers=yes"]
+    return "\n\n".join(sections) + "\n"
+
+
+def _watchdog_hardening() -> list[str]:
+    lines = ["MemoryDenyWriteExecute=yes", "ProcSubset=pid", "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6"]
+    return sorted([*_COMMON_HARDENING, *_NO_DEVICES, *lines], key=lambda line: line.split("=")[0])
+
+
+def timer(service: str, watchdog: Watchdog) -> str:
+    """``vllm-watchdog@NAME.timer``, which runs only while the service does."""
+    lines = [f"OnActiveSec={watchdog.interval}", f"OnUnitInactiveSec={watchdog.interval}", "AccuracySec=1s"]
+    unit = [f"Description=Looks at the vLLM model endpoint {service}"]
+    unit += [f"PartOf={unit_name(service)}", f"After={unit_name(service)}"]
+    return "\n\n".join([_section("Unit", *unit), _section("Timer", *lines)]) + "\n"
+
+
+def _guard(paths: Paths) -> str:
+    return f"{paths.tools_dir}/bin/python -B {paths.current}/lib/vllm_guard"
+
+
+def _hardening(accelerator: str) -> list[str]:
+    # @resources is more than a service should have, but the engine binds its threads and their memory.
+    binding = "SystemCallFilter=mbind set_mempolicy get_mempolicy migrate_pages sched_setaffinity sched_setscheduler"
+    # With a GPU both would hide the driver's device nodes.
+    lines = [*_COMMON_HARDENING, *(_NO_DEVICES if accelerator == "cpu" else ())]
+    lines += ["ProcSubset=all", "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK", binding]
     return sorted(lines, key=lambda line: line.split("=")[0])
 
 
@@ -158,13 +224,18 @@ def drop_in(instance: Instance, paths: Paths) -> str:
     ]
     if planned.start_after:
         unit.append("After=" + " ".join(unit_name(name) for name in planned.start_after))
+    if instance.watched:
+        unit.append(f"Wants={timer_name(planned.name)}")
     service = [
         f"ExecStart={instance.executable} serve --config {paths.current}/services/%i/engine.yaml",
         f"TimeoutStartSec={start_seconds}",
         f"TimeoutStopSec={stop_seconds}",
     ]
-    if instance.loopback_only:
-        service += ["IPAddressAllow=localhost", "IPAddressDeny=any"]
+    if instance.on_socket:
+        service.append("PrivateNetwork=yes")
+    elif instance.peers is not None:
+        peers = ["localhost", *instance.peers]
+        service += [*(f"IPAddressAllow={peer}" for peer in peers), "IPAddressDeny=any"]
     service += [f"MemoryHigh={instance.memory_high}"] if instance.memory_high else []
     service += [f"MemoryMax={instance.memory_max}"] if instance.memory_max else []
     if instance.device_minors:
@@ -178,6 +249,37 @@ def target(services: Sequence[str]) -> str:
     lines = ["Description=vLLM model endpoints of this host"]
     lines += [f"Wants={unit_name(name)}" for name in services]
     return "\n\n".join([_section("Unit", *lines), _section("Install", "WantedBy=multi-user.target")]) + "\n"
+
+
+def recover(paths: Paths) -> str:
+    """``vllm-recover.service``: at boot, before any engine, the way back from a transaction that lost its host.
+
+    Only multi-user.target wants it, so that it runs at boot alone.
+    """
+    sections = [
+        _section(
+            "Unit",
+            "Description=Return from a deployment of vLLM that was interrupted",
+            "Before=vllm.target",
+            f"ConditionPathExists={paths.transaction}",
+        ),
+        _section(
+            "Service",
+            "Type=oneshot",
+            # The engines wait for it; better that they start than that nothing does.
+            "TimeoutStartSec=120",
+            f"ExecStart={paths.tools_dir}/bin/python -B {paths.current}/lib/vllm_recover "
+            f"{paths.config_root} {paths.unit_directory} {paths.group}",
+            f"ReadWritePaths={paths.config_root} {paths.unit_directory}",
+            # The lock of deployments, which a deployment by hand at that very moment shall find taken.
+            "RuntimeDirectory=llmops-inference",
+            "RuntimeDirectoryMode=0700",
+            "RuntimeDirectoryPreserve=yes",
+            *_RECOVER_HARDENING,
+        ),
+        _section("Install", "WantedBy=multi-user.target"),
+    ]
+    return "\n\n".join(sections) + "\n"
 
 
 def _section(name: str, *lines: str) -> str:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import re
 from collections.abc import Mapping
 from typing import Any, Callable
@@ -15,6 +13,7 @@ from ._calibration import Usage, usage
 from ._calibration_store import CalibrationStore
 from ._errors import InferenceError
 from ._health import Endpoint
+from ._metrics import read_metrics
 from ._nvml import read_topology
 from ._others import gpu_used_by_others, resident_bytes, unit_pids
 from ._plan import Plan, PlannedService
@@ -22,8 +21,6 @@ from ._shares import to_units, units_bytes
 from ._startup_log import ROUNDING_BYTES, StartupLog, read_startup_log
 from ._systemd import Systemd
 
-_TIMEOUT_SECONDS = 5.0
-_METRICS_LIMIT = 8 << 20
 _BLOCKS = re.compile(r'^vllm:cache_config_info\{.*\bnum_gpu_blocks="(\d+)"', re.MULTILINE)
 
 
@@ -43,7 +40,7 @@ class Gauge:
         """
         planned = self._plan.service(name)
         log = read_startup_log(self._systemd.startup(name))
-        blocks = count_blocks(_metrics(self._endpoints[name])) if name in self._endpoints else None
+        blocks = count_blocks(read_metrics(self._endpoints[name])) if name in self._endpoints else None
         outside = self._outside(planned, log, blocks or 0) if just_started else None
         return usage(self._share(planned), planned.kv_block_bytes, log, blocks, outside)
 
@@ -70,26 +67,25 @@ class Gauge:
         return max(0, log.outside_bytes - min(held) + 2 * ROUNDING_BYTES) if held else None
 
     def _outside_on_cpu(self, planned: PlannedService, log: StartupLog, cache: int) -> int | None:
-        """What the processes beside the workers hold, and a worker before it has loaded anything.
+        """What all its processes hold beyond the share.
 
-        The latter is in the share as well, but the engine finds it missing when it looks for that share.
+        The share is charged with pages of files, too, which the workers do not hold: the kernel drops them.
         """
         if not log.worker_pids or log.consumed_bytes is None:
             return None
         others = resident_bytes(unit_pids(planned.name, self._proc) - log.worker_pids, self._proc)
         workers = [resident_bytes([pid], self._proc) for pid in log.worker_pids]
-        bare = max(bare_worker(size, cache, planned.memory["weights"], log.consumed_bytes) for size in workers)
-        return -(-others // len(planned.devices)) + bare
+        beside = max(beside_cache(size, cache, log.consumed_bytes) for size in workers)
+        return max(0, -(-others // len(planned.devices)) + beside - log.consumed_bytes)
 
 
-def bare_worker(resident: int, cache: int, weights: int, consumed: int) -> int:
-    """Return what a worker of that size holds beside cache and weights.
+def beside_cache(resident: int, cache: int, consumed: int) -> int:
+    """Return what a worker of that size holds beside its cache.
 
     The engine fills its cache with zeros when it makes it. Should it not, the worker holds at most what it said to
     have consumed, and that counts files, too.
     """
-    held = resident - cache if resident > cache else consumed
-    return max(0, min(held, consumed) - weights)
+    return min(resident - cache, consumed) if resident > cache else consumed
 
 
 class Recorder:
@@ -155,14 +151,3 @@ def count_blocks(metrics: str) -> int | None:
     """Return the blocks of the KV cache that an engine's metrics tell of; the fewest, where it has several."""
     found = [int(number) for number in _BLOCKS.findall(metrics)]
     return min(found) if found else None
-
-
-def _metrics(endpoint: Endpoint) -> str:
-    """Return the text of ``/metrics``, which the engine serves without a key; "" where it does not answer."""
-    connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=_TIMEOUT_SECONDS)
-    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
-        connection.request("GET", "/metrics")
-        response = connection.getresponse()
-        if response.status == http.client.OK:
-            return response.read(_METRICS_LIMIT).decode("utf-8", "replace")
-    return ""

@@ -56,6 +56,13 @@ class Fields:
     def optional_integer(self, key: str, lowest: int, highest: int) -> int | None:
         return self.integer(key, lowest, lowest, highest) if key in self.values else None
 
+    def flag(self, key: str) -> bool:
+        value = self.values.get(key, False)
+        if not isinstance(value, bool):
+            self.problems.add(f"{key} must be true or false, not {shown(value)}.")
+            return False
+        return value
+
     def number(self, key: str, accept: Callable[[float], bool], rule: str) -> float | None:
         if key not in self.values:
             return None

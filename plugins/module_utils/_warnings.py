@@ -37,7 +37,7 @@ def plan_warnings(
         gpus = [device for device in chosen if not device.id.startswith("numa:")]
         result += [f"{sized.name}: {text}" for text in _link_warnings(gpus, topology)]
         result += [f"{sized.name}: {text}" for text in _slot_warnings(sized, gpus, topology)]
-        result += [f"{sized.name}: GPU {device.index} is degraded." for device in gpus if device.degraded]
+        result += [f"{sized.name}: {_degraded(device, topology)}" for device in gpus if device.degraded]
     result += _rope_warnings([sized for sized in services if sized.name in choices])
     result += [f"Left out: {device.problem}." for device in devices if device.problem is not None]
     return result
@@ -57,6 +57,11 @@ def _link_warnings(gpus: Sequence[Device], topology: Topology) -> Iterator[str]:
                 "the start hang, set NCCL_P2P_DISABLE=1 in environment and disable-custom-all-reduce in "
                 "engine_args."
             )
+
+
+def _degraded(device: Device, topology: Topology) -> str:
+    reasons = ", ".join(topology.gpu(device.index).health.reasons)
+    return f"GPU {device.index} is degraded: {reasons or 'no reason given'}."
 
 
 def _slot_warnings(sized: Sized, gpus: Sequence[Device], topology: Topology) -> Iterator[str]:

@@ -16,7 +16,11 @@ description:
   - A plan that is in force stays while the layout and the hardware are the same, whatever memory other processes take
     meanwhile. Then nothing is restarted, and every service is asked for a token.
   - The transaction runs in a process of its own on the host, and ends in one generation or the other also when the
-    connection or the play is lost. Its progress is shown while it runs.
+    connection or the play is lost. Its progress is shown while it runs. Where that process is killed, or the host with
+    it, the last generation that served is put back, by the process that watches it, at boot, or by the next run.
+  - One run at a time deploys on a host. A second one is refused, and told who the first is.
+  - What was changed by hand, be it a file of the generation in force with its mode and owner, a link to a unit, or the
+    link to the generation, is put back; services that need no restart for it get none.
 author:
   - The llmops.inference maintainers (@llmops)
 extends_documentation_fragment:
@@ -41,10 +45,21 @@ options:
   state:
     description:
       - V(present) deploys the layout; services that are no longer in it are stopped and deleted.
+      - V(rolled_back) returns to a generation that the host keeps, its engine version, units and code included, through
+        the same stops, starts and gates. Where it does not serve, the one that was in force serves again. What was
+        kept stays; the next V(present) writes a new generation.
       - V(absent) stops all services and deletes units and generations. Engines, models and caches stay.
     type: str
-    choices: [present, absent]
+    choices: [present, rolled_back, absent]
     default: present
+  generation:
+    description:
+      - For O(state=rolled_back), the number of the generation to return to.
+      - The default is the one that served before the one in force. On a host that was returned already, and not
+        deployed to since, that is the one in force, so that running twice returns once.
+      - One whose files are not as they were written, or whose engine or models are gone, is refused before anything
+        stops.
+    type: int
   engine_root:
     description: Where engines are installed, one directory per version.
     type: path
@@ -66,9 +81,21 @@ options:
     type: float
     default: 30
   keep_generations:
-    description: How many generations to keep, the one in force included.
+    description:
+      - How many generations to keep, the one in force included; the one that served before it is always kept.
     type: int
     default: 5
+  remove_engines:
+    description:
+      - Whether an engine is removed from O(engine_root) with the last generation that ran it. One that no generation
+        has run yet stays.
+    type: bool
+    default: false
+  requested_by:
+    description:
+      - Who asks, for the message to whoever comes second.
+      - Set by the module's own action plugin, which names user, controller and play.
+    type: str
   detach:
     description:
       - Leave the transaction to a process on the host and return at once with RV(job).
@@ -99,6 +126,10 @@ EXAMPLES = r"""
         secret_environment:
           VLLM_API_KEY: "{{ vault_micro_key }}"
 
+- name: Return to the generation that served before
+  llmops.inference.vllm_deployment:
+    state: rolled_back
+
 - name: Serve nothing any more
   llmops.inference.vllm_deployment:
     state: absent
@@ -111,8 +142,10 @@ generation:
   type: int
   sample: 7
 plan:
-  description: The plan in force, as RV(llmops.inference.vllm_plan#module:plan) has it.
-  returned: when O(state=present)
+  description:
+    - The plan in force, as RV(llmops.inference.vllm_plan#module:plan) has it.
+    - V(null) for a generation that another version of the collection wrote, whose plan this one cannot read.
+  returned: when O(state=present) or O(state=rolled_back)
   type: dict
 services:
   description: The services, in start order.
@@ -184,16 +217,39 @@ removed:
   elements: str
   sample: []
 changed_files:
-  description: Files of the generation that differ from the one before, by their path below it.
+  description: Files that differ from those of the generation before, or were changed by hand, by their path below it.
   returned: success
   type: list
   elements: str
   sample: [plan.json, services/mini/engine.yaml]
+changed_links:
+  description: Links to units, or to the generation in force, that were lost or changed by hand.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/systemd/system/vllm.target]
+interrupted:
+  description:
+    - The earlier run that was interrupted, as RV(llmops.inference.vllm_deployment_info#module:transaction) has it, and
+      from which this one returned the host first. V(null) where there was none.
+  returned: when O(state=present) or O(state=rolled_back)
+  type: dict
+  sample: null
 job:
   description: Where the transaction on the host leaves its progress and result.
   returned: when O(detach=true) and something has to change
   type: dict
   sample: {directory: /run/llmops-inference/job-4242-1}
+holder:
+  description: Who deploys on the host at this moment.
+  returned: when another run is under way
+  type: str
+  sample: alice@controller (play 'Serve the layout of every host'), process 4242, since 2026-11-23 10:42:07 UTC
+damage:
+  description: Files of the generation that are not as they were written, and what is wrong with each.
+  returned: when a damaged generation was to be returned to
+  type: dict
+  sample: {services/mini/engine.yaml: was changed}
 service:
   description: The service that failed its gate.
   returned: when a service failed its gate
@@ -209,7 +265,7 @@ incident:
     remedy: lower max_model_len (or set it to 'fit'), or give the service a larger share
 rolled_back_to:
   description: The generation that serves again; V(null) where there was none before.
-  returned: when a service failed its gate
+  returned: when a service failed its gate, or the transaction was killed
   type: int
   sample: 6
 rollback_problem:
@@ -219,22 +275,39 @@ rollback_problem:
   sample: "service 'mini' did not pass its gate: torch.OutOfMemoryError: CUDA out of memory."
 """
 
-from typing import Any
+import shutil
+from contextlib import AbstractContextManager
+from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.llmops.inference.plugins.module_utils import _kept
 from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS, PLAN_OPTIONS
-from ansible_collections.llmops.inference.plugins.module_utils._deployment import Changes, endpoints
+from ansible_collections.llmops.inference.plugins.module_utils._changes import Changes
+from ansible_collections.llmops.inference.plugins.module_utils._deployment import endpoints
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError, NotInstalledError
 from ansible_collections.llmops.inference.plugins.module_utils._host import Host, Wanted
-from ansible_collections.llmops.inference.plugins.module_utils._job import Report, detach, locked
+from ansible_collections.llmops.inference.plugins.module_utils._job import Lock, Report, detach, locked
 from ansible_collections.llmops.inference.plugins.module_utils._rows import deployed_rows
+from ansible_collections.llmops.inference.plugins.module_utils._transaction import Transaction
 
 OPTIONS = {
     **PLAN_OPTIONS,
     **HOST_OPTIONS,
-    "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
+    "state": {"type": "str", "default": "present", "choices": ["present", "rolled_back", "absent"]},
+    "generation": {"type": "int"},
     "keep_generations": {"type": "int", "default": 5},
+    "remove_engines": {"type": "bool", "default": False},
+    "requested_by": {"type": "str"},
     "detach": {"type": "bool", "default": False},
+}
+
+
+_NOTHING: dict[str, Any] = {
+    "services": [],
+    "removed": [],
+    "changed_files": [],
+    "changed_links": [],
+    "generation": None,
 }
 
 
@@ -248,44 +321,84 @@ class Deploy:
     def absent(self) -> dict[str, Any]:
         """Delete everything that deployments made."""
         deployment = self.host.deployment()
-        with locked():
+        with self._locked():
             changed = deployment.present() if self.module.check_mode else deployment.remove()
-        return {"changed": changed, "services": [], "removed": [], "changed_files": [], "generation": None}
+        return {**_NOTHING, "changed": changed}
 
     def present(self) -> dict[str, Any]:
         """Bring the layout into force."""
-        with locked() as lock:
-            wanted = self.host.wanted()
-            for warning in wanted.plan.warnings:
-                self.module.warn(warning)
-            changes = self.host.deployment().compare(wanted.order, wanted.files)
-            self.host.refuse_taken_ports(changes, wanted)
-            result = self._result(wanted, changes)
+        return self._transact(self.host.wanted)
+
+    def rolled_back(self) -> dict[str, Any]:
+        """Bring a kept generation into force again."""
+        return self._transact(lambda: self.host.kept(self.module.params["generation"]))
+
+    def _locked(self) -> AbstractContextManager[Lock]:
+        return locked(self.module.params["requested_by"] or "")
+
+    def _transact(self, choose: Callable[[], Wanted]) -> dict[str, Any]:
+        with self._locked() as lock:
+            interrupted = self.host.record.read()
+            try:
+                wanted, changes = self._decide(choose)
+            except InferenceError as refusal:
+                # Nothing follows that would bring the host out of the state in between.
+                if interrupted and not self.module.check_mode:
+                    refusal.details.update(self.host.deployment().recover())
+                raise
+            result = self._result(wanted, changes, interrupted)
             if self.module._diff:
                 result["diff"] = self.host.diff(changes, wanted)
             if self.module.check_mode:
                 return result
             if changes.any and self.module.params["detach"]:
-                job = detach(lock, lambda report: self._apply(wanted, changes, report))
-                return {**result, "job": job}
+                return {
+                    **result,
+                    "job": detach(lock, lambda report: self._apply(wanted, changes, report), self._recover),
+                }
             return {**result, **self._apply(wanted, changes, lambda service, text: None)}
+
+    def _decide(self, choose: Callable[[], Wanted]) -> tuple[Wanted, Changes]:
+        wanted = choose()
+        for warning in wanted.plan.warnings if wanted.plan else ():
+            self.module.warn(warning)
+        changes = self.host.deployment().compare(wanted.order, wanted.files, wanted.number)
+        self.host.refuse_taken_ports(changes, wanted)
+        return wanted, changes
 
     def _apply(self, wanted: Wanted, changes: Changes, report: Report) -> dict[str, Any]:
         deployment = self.host.transaction(wanted, report)
         generation = self.host.store.current()
         if changes.any:
-            generation = deployment.apply(changes, wanted.files, self.module.params["keep_generations"])
+            engines = _kept.engines(self.host.store, self.module.params["engine_root"])
+            generation = deployment.apply(
+                changes, wanted.files, self.module.params["keep_generations"], kept=wanted.number
+            )
+            if self.module.params["remove_engines"]:
+                for unneeded in engines - _kept.engines(self.host.store, self.module.params["engine_root"]):
+                    report("host", f"removing {unneeded}")
+                    shutil.rmtree(unneeded, ignore_errors=True)
         measured = deployment.measure(wanted.files)
         rows = deployed_rows(wanted.plan, changes, measured, endpoints(wanted.files))
         return {"services": rows, "generation": generation}
 
-    def _result(self, wanted: Wanted, changes: Changes) -> dict[str, Any]:
+    def _recover(self, report: Report) -> dict[str, Any]:
+        return self.host.deployment(report).recover()
+
+    def _result(self, wanted: Wanted, changes: Changes, interrupted: Transaction | None) -> dict[str, Any]:
+        if interrupted:
+            self.module.warn(
+                f"the transaction to generation {interrupted.after} that {interrupted.by} began "
+                f"{interrupted.since} was interrupted; the host goes on from generation {self.host.deployment().base()}"
+            )
         return {
             "changed": changes.any,
-            "plan": wanted.plan.to_dict(),
+            "plan": wanted.plan.to_dict() if wanted.plan else None,
             "services": deployed_rows(wanted.plan, changes, {}, endpoints(wanted.files)),
             "removed": list(changes.remove),
             "changed_files": list(changes.files),
+            "changed_links": list(changes.links),
+            "interrupted": vars(interrupted) if interrupted else None,
             "generation": self.host.store.current(),
         }
 
@@ -294,12 +407,13 @@ def main() -> None:
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     try:
         deploy = Deploy(module)
-        result = deploy.present() if module.params["state"] == "present" else deploy.absent()
+        states = {"present": deploy.present, "rolled_back": deploy.rolled_back, "absent": deploy.absent}
+        result = states[module.params["state"]]()
     except NotInstalledError as error:
         if not module.check_mode:
             module.fail_json(msg=str(error), **error.details)
         module.warn(f"{error}. Check mode cannot tell more than that everything would be deployed.")
-        result = {"changed": True, "services": [], "removed": [], "changed_files": [], "generation": None}
+        result = {**_NOTHING, "changed": True}
     except InferenceError as error:
         module.fail_json(msg=str(error), **error.details)
     module.exit_json(**result)

@@ -7,9 +7,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: vllm_deployment_info
 version_added: 1.0.0
-short_description: Tells what is deployed on a host, and how its services are
+short_description: Tells what is deployed on a host, how its services are, and what went wrong
 description:
-  - Returns the generations that the host keeps, the plan in force, and the state of every service.
+  - Returns the generations that the host keeps, the plan in force, the state of every service, and its incidents.
   - Changes nothing. A host on which nothing was deployed is no error.
 author:
   - The llmops.inference maintainers (@llmops)
@@ -25,6 +25,12 @@ options:
     description: Ask every service for tokens and time them. Without it nothing is asked of the engines.
     type: bool
     default: true
+  incidents_since:
+    description:
+      - How far back to look for incidents, as a number and one of C(m), C(h), C(d) and C(w), or C(@) and a Unix time.
+      - Requests are counted by the hour, so that rates over less than a few hours say little.
+    type: str
+    default: 7d
   gate_timeout:
     description: Seconds in which a service must generate the tokens it is asked for.
     type: float
@@ -68,11 +74,104 @@ generation:
   type: int
   sample: 7
 generations:
-  description: All generations that are kept.
+  description: All generations that are kept, oldest first.
   returned: success
   type: list
-  elements: int
-  sample: [5, 6, 7]
+  elements: dict
+  contains:
+    number:
+      description: Its number.
+      returned: success
+      type: int
+      sample: 6
+    made:
+      description: When it was written, in UTC; V(null) where its manifest cannot be read.
+      returned: success
+      type: str
+      sample: "2026-11-23T10:42:07Z"
+    replaces:
+      description: The generation that was in force when it was written; V(null) for the first.
+      returned: success
+      type: int
+      sample: 5
+    engine_version:
+      description: The version of vLLM that it runs; V(null) where it does not say.
+      returned: success
+      type: str
+      sample: 0.32.0
+    programs:
+      description: The programs outside itself that it runs, which have to stay where they are.
+      returned: success
+      type: list
+      elements: str
+      sample: [/opt/vllm/0.32.0/bin/vllm, /opt/vllm/tools/bin/python]
+    models:
+      description: The directories of its models.
+      returned: success
+      type: list
+      elements: str
+      sample: [/var/lib/vllm/models/Qwen3-8B]
+    services:
+      description: Its services.
+      returned: success
+      type: list
+      elements: str
+      sample: [micro, mini]
+    in_force:
+      description: Whether it is in force.
+      returned: success
+      type: bool
+      sample: false
+    served:
+      description: Whether all its services have passed their gates; V(false) only while its own transaction is open.
+      returned: success
+      type: bool
+      sample: true
+    intact:
+      description: Whether every file of it is as it was written, mode and owner included.
+      returned: success
+      type: bool
+      sample: true
+    problem:
+      description: Why it could not come into force now; V(null) where it could.
+      returned: success
+      type: str
+      sample: null
+transaction:
+  description: The transaction that has begun and not ended; V(null) where there is none.
+  returned: success
+  type: dict
+  contains:
+    before:
+      description: The generation that it came from; V(null) for nothing.
+      returned: success
+      type: int
+      sample: 6
+    after:
+      description: The generation that it goes to.
+      returned: success
+      type: int
+      sample: 7
+    new:
+      description: Whether that one was written by it, and is deleted if it does not serve.
+      returned: success
+      type: bool
+      sample: true
+    since:
+      description: When it began, in the host's time.
+      returned: success
+      type: str
+      sample: 2026-11-23 10:42:07 UTC
+    by:
+      description: Who asked for it.
+      returned: success
+      type: str
+      sample: alice@controller (play 'Serve the layout of every host')
+    holder:
+      description: Who works on it at this moment; V(null) where it was interrupted, and the next run returns from it.
+      returned: success
+      type: str
+      sample: alice@controller (play 'Serve the layout of every host'), process 4242, since 2026-11-23 10:42:07 UTC
 plan:
   description: The plan in force, as RV(llmops.inference.vllm_plan#module:plan) has it; V(null) without one.
   returned: success
@@ -131,7 +230,7 @@ services:
       type: str
       sample: active
     restarts:
-      description: Automatic restarts since it was last started by hand or by a deployment.
+      description: Automatic restarts since it served last, or was started by hand or by a deployment.
       returned: success
       type: int
       sample: 0
@@ -217,6 +316,110 @@ services:
           returned: success
           type: int
           sample: 601295421
+incidents:
+  description:
+    - Every end of a service that nobody asked for, and trouble of GPUs, oldest first, out of journal and kernel log.
+    - Starts that fail the same way one after the other are one incident.
+    - The causes of the latest 30 ends are read from what the engine itself wrote, those of older ones from what systemd
+      says.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    time:
+      description: When it happened, in UTC.
+      returned: success
+      type: str
+      sample: "2026-11-23T22:04:18Z"
+    service:
+      description: The service that it hit; V(null) for trouble of a GPU that hit none.
+      returned: success
+      type: str
+      sample: mini
+    kind:
+      description:
+        - What it was. C(wedged), C(killed), C(worker_died), C(engine_dead), C(out_of_device_memory), C(host_oom_kill),
+          C(device_lost) or C(xid) while it served.
+        - Also C(port_taken), C(gpu_unfit), C(not_admitted), C(memory_share_too_large), C(no_room_for_kv_cache),
+          C(memory_profiling), C(no_shared_memory), C(corrupt_weights), C(bad_configuration), C(file_access) or
+          C(start_timeout) at a start.
+        - C(engine_error) and C(unknown) for what has no name here.
+      returned: success
+      type: str
+      sample: engine_dead
+    line:
+      description: The line of journal or kernel log that says so.
+      returned: success
+      type: str
+      sample: "RuntimeError: Engine core process EngineCore died unexpectedly."
+    remedy:
+      description: The change that would help.
+      returned: success
+      type: str
+      sample: see the lines before it in the journal
+    serving:
+      description: Whether the service served when it happened.
+      returned: success
+      type: bool
+      sample: true
+    restarts:
+      description: How often systemd started it again for this incident.
+      returned: success
+      type: int
+      sample: 1
+    lost_seconds:
+      description: Seconds until it served again; V(null) where it does not, was stopped meanwhile, or was not hit.
+      returned: success
+      type: float
+      sample: 41.2
+    invocation:
+      description: systemd's id of the start that ended, for C(journalctl _SYSTEMD_INVOCATION_ID=).
+      returned: success
+      type: str
+      sample: 2f6a3c1e9b0d4d7f8a5b6c7d8e9f0a1b
+    gpu:
+      description: PCI address of the GPU that the line names; V(null) where it names none.
+      returned: success
+      type: str
+      sample: "0000:3b:00"
+incident_rates:
+  description: How often the services of the generation in force had incidents.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    service:
+      description: Name of the service.
+      returned: success
+      type: str
+      sample: mini
+    incidents:
+      description: Its incidents in the window.
+      returned: success
+      type: int
+      sample: 1
+    days:
+      description:
+        - The window in days, from O(incidents_since), the first line of the journal or the first start of the service,
+          whichever is the latest.
+      returned: success
+      type: float
+      sample: 7.0
+    per_day:
+      description: Incidents per day; V(null) for a window below one hour.
+      returned: success
+      type: float
+      sample: 0.14
+    requests:
+      description: Requests finished in the window, as the watchdog counted them without its own; V(null) without one.
+      returned: success
+      type: int
+      sample: 48210
+    per_1000_requests:
+      description: Incidents per 1000 finished requests; V(null) below 100 of them.
+      returned: success
+      type: float
+      sample: 0.021
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -224,16 +427,21 @@ from ansible_collections.llmops.inference.plugins.module_utils._arguments import
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError, NotInstalledError
 from ansible_collections.llmops.inference.plugins.module_utils._host import Host
 
-OPTIONS = {**HOST_OPTIONS, "measure": {"type": "bool", "default": True}}
+OPTIONS = {
+    **HOST_OPTIONS,
+    "measure": {"type": "bool", "default": True},
+    "incidents_since": {"type": "str", "default": "7d"},
+}
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     try:
         host = Host(module.params, lambda command: module.run_command(list(command), expand_user_and_vars=False))
-        result = host.describe(module.params["measure"])
+        result = host.describe(module.params["measure"], module.params["incidents_since"])
     except NotInstalledError:
-        result = {"generation": None, "generations": [], "plan": None, "services": []}
+        empty: dict[str, list[object]] = {"generations": [], "services": [], "incidents": [], "incident_rates": []}
+        result = {"generation": None, "transaction": None, "plan": None, **empty}
     except InferenceError as error:
         module.fail_json(msg=str(error), **error.details)
     module.exit_json(changed=False, **result)

@@ -387,6 +387,13 @@ plan:
             text: Lower max_model_len of micro to 8192.
             services: {micro: {max_model_len: 8192}}
             settings: {}
+        gate:
+          description:
+            - Which gate of the engine would stop it. V(1) where its share is not free on the device, V(2) where its
+              share does not hold what it needs; V(null) where no engine would be asked.
+          returned: success
+          type: int
+          sample: 1
 topology:
   description: The machine that was planned for, as RV(llmops.inference.gpu_topology_info#module:topology) has it.
   returned: success
@@ -404,6 +411,8 @@ from ansible_collections.llmops.inference.plugins.module_utils._arguments import
 )
 from ansible_collections.llmops.inference.plugins.module_utils._calibration_store import CalibrationStore
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.module_utils._gpu_health import judged_by
+from ansible_collections.llmops.inference.plugins.module_utils._journal import Journal
 from ansible_collections.llmops.inference.plugins.module_utils._layout import parse_layout
 from ansible_collections.llmops.inference.plugins.module_utils._nvml import import_from, read_topology
 from ansible_collections.llmops.inference.plugins.module_utils._placement import plan
@@ -413,7 +422,9 @@ from ansible_collections.llmops.inference.plugins.module_utils._survey import (
     read_used_by_others,
     stated_bytes,
 )
+from ansible_collections.llmops.inference.plugins.module_utils._systemd import RunCommand
 from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology
+from ansible_collections.llmops.inference.plugins.module_utils._xid import with_xids
 
 OPTIONS = {
     **PLAN_OPTIONS,
@@ -423,25 +434,26 @@ OPTIONS = {
 }
 
 
-def make_plan(params: Mapping[str, Any]) -> tuple[Plan, Topology]:
+def make_plan(params: Mapping[str, Any], run: RunCommand) -> tuple[Plan, Topology]:
     settings = settings_from(params)
     services = parse_layout(params["services"], settings.accelerator)
     models = read_models(services)
     stated = stated_bytes(params["used_by_others"])
     if params["topology"] is not None:
         topology = Topology.from_dict(params["topology"])
-        return plan(services, topology, models, settings, stated), topology
+        return plan(services, judged_by(params["gpu_health"], topology), models, settings, stated), topology
     import_from(params["tools_dir"])
-    topology = read_topology()
+    topology = with_xids(read_topology(), Journal(run).xids_since_boot())
     found = read_used_by_others(topology, settings.accelerator)
     records = CalibrationStore().measured()
-    return plan(services, topology, models, settings, {**found, **stated}, records=records), topology
+    fit = judged_by(params["gpu_health"], topology)
+    return plan(services, fit, models, settings, {**found, **stated}, records=records), topology
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     try:
-        result, topology = make_plan(module.params)
+        result, topology = make_plan(module.params, lambda command: module.run_command(list(command)))
     except InferenceError as error:
         module.fail_json(msg=str(error), **error.details)
     for warning in result.warnings:

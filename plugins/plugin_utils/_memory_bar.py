@@ -43,14 +43,13 @@ class Segment:
 def segments(device: Mapping[str, Any], services: Sequence[Mapping[str, Any]]) -> list[Segment]:
     """Return the parts of a device's memory; they sum to its total, unless more is refused than there is."""
     found = []
-    unused = 0
     for service in services:
         if device["id"] not in service["devices"]:
             continue
         memory, source = service["memory"], service["memory_source"]
         found += [Segment(service["name"], kind, memory[kind], source.get(kind, "")) for kind in COMPONENTS]
-        # On the larger of two unlike devices a share holds more than the engine will use.
-        unused += service["required_free_bytes"][device["id"]] - sum(memory[kind] for kind in COMPONENTS)
+    # On the larger of two unlike devices a share holds more than the engine will use.
+    unused = device["committed_bytes"] - sum(segment.size for segment in found)
     found.append(Segment("", "others", device["used_by_others_bytes"]))
     found.append(Segment("", "reserve", device["reserve_bytes"]))
     found.append(Segment("", "slack", max(0, device["slack_bytes"] + unused)))

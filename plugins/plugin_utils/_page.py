@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.llmops.inference.plugins.plugin_utils._document import document
 from ansible_collections.llmops.inference.plugins.plugin_utils._memory_bar import (
     COMPONENTS,
     LEGEND,
@@ -15,7 +16,6 @@ from ansible_collections.llmops.inference.plugins.plugin_utils._memory_bar impor
     segments,
     size_text,
 )
-from ansible_collections.llmops.inference.plugins.plugin_utils._style import STYLE
 from ansible_collections.llmops.inference.plugins.plugin_utils._svg import box, element, text
 from ansible_collections.llmops.inference.plugins.plugin_utils._topology_picture import (
     levels_shown,
@@ -29,21 +29,12 @@ def page(hosts: Mapping[str, Mapping[str, Any]]) -> str:
     names = sorted(hosts)
     fitting = sum(hosts[name]["plan"]["fits"] for name in names)
     whole = f"{len(names)} hosts, {fitting} of them fit" if len(names) > 1 else "How its memory is divided, and why."
-    body = element(
-        "main",
+    return document(
+        f"Plan of {', '.join(names[:4])}{' …' if len(names) > 4 else ''}",
         element("h1", "Plan of vLLM services"),
         element("div", text(whole), class_="quiet"),
         *(_host(name, hosts[name]["plan"], hosts[name].get("topology")) for name in names),
     )
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", text(f"Plan of {', '.join(names[:4])}{' …' if len(names) > 4 else ''}")),
-        f"<style>{STYLE}</style>",
-    )
-    html = element("html", head, element("body", body), lang="en", xmlns="http://www.w3.org/1999/xhtml")
-    return f"<!DOCTYPE html>\n{html}\n"
 
 
 def _host(name: str, plan: Mapping[str, Any], topology: Mapping[str, Any] | None) -> str:

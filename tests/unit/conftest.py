@@ -14,7 +14,8 @@ from hypothesis import settings
 
 # What a test of the controller's code imports, and no test of a host's.
 CONTROLLER_CODE = re.compile(
-    r"^from ansible(\.(?!module_utils)|_collections\.llmops\.inference\.plugins\.(action|filter|inventory|plugin_utils))",
+    r"^from ansible(\.(?!module_utils)"
+    r"|_collections\.llmops\.inference\.plugins\.(action|filter|inventory|plugin_utils))",
     re.MULTILINE,
 )
 

@@ -17,7 +17,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._checkpoint impor
 )
 from ansible_collections.llmops.inference.plugins.module_utils._layout import Service, parse_layout
 from ansible_collections.llmops.inference.plugins.module_utils._placement import plan
-from ansible_collections.llmops.inference.plugins.module_utils._plan import Plan, Settings
+from ansible_collections.llmops.inference.plugins.module_utils._plan import Plan, Refusal, Settings
 from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology
 from ansible_collections.llmops.inference.plugins.module_utils._weights import ELEMENT_BYTES, TensorGroup
 
@@ -142,6 +142,21 @@ def planned(
     chosen = Settings(**settings)
     services = parsed(layout, chosen.accelerator)
     return plan(services, topology, models(services), chosen, used_by_others, suggest=suggest)
+
+
+def only_refusal(plan: Plan) -> Refusal:
+    """Return the one refusal of a plan."""
+    assert not plan.fits
+    assert len(plan.refusals) == 1
+    return plan.refusals[0]
+
+
+def with_nearest_fit(layout: Sequence[Mapping[str, Any]], plan: Plan, topology: Topology, **settings: Any) -> Plan:
+    """Plan again with the first refusal's nearest fit applied to the layout as a user would."""
+    nearest = plan.refusals[0].nearest_fit
+    assert nearest is not None
+    changed = [{**item, **nearest["services"].get(item["name"], {})} for item in layout]
+    return planned(changed, topology, **{**settings, **nearest["settings"]})
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, tuple[str, Sequence[int]]], missing: int = 0) -> None:

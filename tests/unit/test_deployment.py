@@ -8,11 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.llmops.inference.plugins.module_utils._deployment import Observed, api_key, decide
+from ansible_collections.llmops.inference.plugins.module_utils._changes import Observed, decide
+from ansible_collections.llmops.inference.plugins.module_utils._deployment import api_key
+from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._generation import File
+from ansible_collections.llmops.inference.plugins.module_utils._places import Paths
 from ansible_collections.llmops.inference.plugins.module_utils._systemd import UnitState
 from ansible_collections.llmops.inference.plugins.module_utils._unit_links import UnitLinks
-from ansible_collections.llmops.inference.plugins.module_utils._units import Paths
 
 
 def observed(active: str = "active", digest: str | None = "d", problem: str | None = None) -> Observed:
@@ -25,12 +27,12 @@ WANTED = {"mini": "d", "micro": "d"}
 
 
 def test_nothing_changes_where_everything_runs_as_wanted() -> None:
-    changes = decide(ORDER, WANTED, {"mini": observed(), "micro": observed()}, [], links=False)
+    changes = decide(ORDER, WANTED, {"mini": observed(), "micro": observed()})
     assert not changes.any
 
 
 def test_what_is_not_there_or_has_failed_is_started_in_the_order_of_the_plan() -> None:
-    changes = decide(ORDER, WANTED, {"micro": observed("failed")}, [], links=False)
+    changes = decide(ORDER, WANTED, {"micro": observed("failed")})
     assert list(changes.start) == ORDER
     assert not changes.restart
 
@@ -45,18 +47,18 @@ def test_what_is_not_there_or_has_failed_is_started_in_the_order_of_the_plan() -
     ],
 )
 def test_only_what_is_not_as_wanted_is_restarted_and_the_reason_is_said(now: Observed, why: str) -> None:
-    changes = decide(ORDER, WANTED, {"mini": observed(), "micro": now}, [], links=False)
+    changes = decide(ORDER, WANTED, {"mini": observed(), "micro": now})
     assert changes.restart == {"micro": why}
     assert changes.touched == ["micro"]
 
 
 def test_what_left_the_layout_is_removed() -> None:
-    changes = decide(["mini"], {"mini": "d"}, {"mini": observed(), "old": observed()}, [], links=False)
+    changes = decide(["mini"], {"mini": "d"}, {"mini": observed(), "old": observed()})
     assert (list(changes.remove), changes.touched) == (["old"], [])
 
 
 def test_a_changed_file_alone_is_a_change_without_a_restart() -> None:
-    changes = decide(ORDER, WANTED, {"mini": observed(), "micro": observed()}, ["lib/vllm_guard"], links=False)
+    changes = decide(ORDER, WANTED, {"mini": observed(), "micro": observed()}, ["lib/vllm_guard"])
     assert changes.any
     assert changes.touched == []
 
@@ -77,12 +79,31 @@ def links(tmp_path: Path) -> UnitLinks:
 
 
 def test_links_are_complete_when_exactly_those_of_the_services_are_there(links: UnitLinks) -> None:
-    assert not links.complete(ORDER)
+    assert links.differences(ORDER)
     links.add(ORDER)
-    assert links.complete(ORDER)
-    assert not links.complete(["mini"]), "one too many"
+    assert links.differences(ORDER) == {}
+    one_too_many = links.differences(["mini"])
+    left_over = [("vllm-watchdog@micro.timer", None), ("vllm@micro.service.d", None)]
+    assert [(Path(link).name, to) for link, (_now, to) in one_too_many.items()] == left_over
     links.remove_except(["mini"])
-    assert links.complete(["mini"])
+    assert links.differences(["mini"]) == {}
+
+
+def test_a_link_that_a_hand_pointed_elsewhere_is_put_back(links: UnitLinks, tmp_path: Path) -> None:
+    links.add(ORDER)
+    target = tmp_path / "systemd/multi-user.target.wants/vllm.target"
+    target.unlink()
+    target.symlink_to("/dev/null")
+    wanted = str(tmp_path / "vllm/current/systemd/vllm.target")
+    assert links.differences(ORDER) == {str(target): ("/dev/null", wanted)}
+    links.add(ORDER)
+    assert links.differences(ORDER) == {}
+
+
+def test_a_directory_in_the_place_of_a_link_is_left_to_its_owner(links: UnitLinks, tmp_path: Path) -> None:
+    (tmp_path / "systemd/vllm@mini.service.d").mkdir()
+    with pytest.raises(InferenceError, match="move away what is in its place"):
+        links.add(ORDER)
 
 
 def test_removing_all_links_leaves_those_of_others(links: UnitLinks, tmp_path: Path) -> None:

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.llmops.inference.plugins.module_utils._calibration import usage, worst
 from ansible_collections.llmops.inference.plugins.module_utils._checkpoint import checkpoint_from_geometry
 from ansible_collections.llmops.inference.plugins.module_utils._incidents import cause
-from ansible_collections.llmops.inference.plugins.module_utils._memory import ESTIMATES, Demand, demand
+from ansible_collections.llmops.inference.plugins.module_utils._memory import ESTIMATES, Demand, Measured, demand
+from ansible_collections.llmops.inference.plugins.module_utils._shares import to_units, units_bytes
+from ansible_collections.llmops.inference.plugins.module_utils._startup_log import read_startup_log
 from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology
 from ansible_collections.llmops.inference.tests.gpu import engine_log
 from ansible_collections.llmops.inference.tests.unit.scene import GIB, QWEN3_1_7B, QWEN3_8B, parsed, service
@@ -48,11 +51,21 @@ def with_outcome(*outcomes: str) -> list[Any]:
     return [item for item in starts() if item.values[0]["outcome"] in outcomes]
 
 
-def demanded(step: dict[str, Any]) -> Demand:
+def step_of(scenario: str, number: int) -> tuple[dict[str, Any], str]:
+    step = load(MEASURED / f"{scenario}.json")["steps"][number]
+    return step, (MEASURED / f"{scenario}.{number}.{step['start']['name']}.txt").read_text(encoding="utf-8")
+
+
+def share_bytes(step: dict[str, Any]) -> int:
+    total = step["before"]["total"] - step["before"]["reserved"]
+    return units_bytes(to_units(step["start"]["flags"]["gpu-memory-utilization"]), total)
+
+
+def demanded(step: dict[str, Any], measured: Measured | None = None) -> Demand:
     flags, geometry = step["start"]["flags"], GEOMETRIES[step["start"]["model"]]
     keys = {"kv_cache_dtype": flags["kv-cache-dtype"]} if "kv-cache-dtype" in flags else {}
     (asked,) = parsed([service("model", geometry, gpus=[0], **keys)])
-    return demand(asked, checkpoint_from_geometry(geometry), "cuda")
+    return demand(asked, checkpoint_from_geometry(geometry), "cuda", measured)
 
 
 def test_the_recorded_topology_reads_back_as_it_was_written() -> None:
@@ -96,6 +109,24 @@ def test_no_component_exceeds_its_estimate(step: dict[str, Any], log: str) -> No
         assert told["not_torch_gib"] * GIB <= estimates.persistent
         assert told["graphs_gib"] * GIB <= estimates.graphs
     assert told["transient_gib"] * GIB <= estimates.transient
+
+
+@pytest.mark.parametrize(
+    ("known", "planned"),
+    [(("pair", 1), ("fitted-length", 0)), (("pair", 0), ("share-0.98", 0))],
+    ids=["1.7B from 0.30 to 0.12", "8B from 0.50 to 0.98"],
+)
+def test_one_start_foretells_the_cache_at_another_share_within_a_percent(
+    known: tuple[str, int], planned: tuple[str, int]
+) -> None:
+    step, log = step_of(*known)
+    blocks = int(step["metrics"]["num_gpu_blocks"])
+    start = usage(share_bytes(step), demanded(step).kv.block_bytes, read_startup_log(log.splitlines()), blocks)
+    step, _ = step_of(*planned)
+    needed = demanded(step, worst([start]))
+    cache = share_bytes(step) - needed.fixed_bytes
+    foretold = needed.kv.tokens(cache, step["metrics"]["max_model_len"])
+    assert foretold == pytest.approx(step["log"]["kv_tokens"], rel=0.01)
 
 
 @pytest.mark.parametrize(("step", "log"), with_outcome("gate2-length"))

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 from pathlib import Path
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils import _guard
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.module_utils._ports import clear_socket
 from ansible_collections.llmops.inference.plugins.module_utils._ticket import Ticket
+from ansible_collections.llmops.inference.plugins.module_utils._topology import Gpu, Health, Topology
 
 GIB = 1 << 30
 
@@ -45,6 +48,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(_guard, "RUNTIME_DIRECTORY", tmp_path)
     monkeypatch.setattr(_guard, "started_path", lambda service: tmp_path / service / "started.json")
     monkeypatch.setattr(_guard, "free_bytes", lambda: {"GPU-a": 2 * GIB, "GPU-b": 2 * GIB})
+    monkeypatch.setattr(_guard, "read_topology", Topology)
     monkeypatch.setattr(_guard, "_is_starting", lambda service: True)
     monkeypatch.setattr(_guard, "_POLL_SECONDS", 0.01)
     return tmp_path
@@ -108,3 +112,68 @@ def test_a_port_that_another_process_holds_is_found_before_the_model_is_loaded(h
         with pytest.raises(InferenceError, match=f"cannot listen on 127.0.0.1:{taken}"):
             _guard.admit(ticket("mini", taken, "GPU-a"))
     assert locks(host) == {}
+
+
+def sick(status: str) -> Topology:
+    return Topology(gpus=(Gpu(0, uuid="GPU-a", health=Health(status, ("uncorrectable ECC errors: 3",))),))
+
+
+def with_answers(port: int, **answers: str) -> Ticket:
+    return dataclasses.replace(ticket("mini", port, "GPU-a"), gpu_health=answers)
+
+
+@pytest.mark.parametrize(
+    ("status", "answers", "said"),
+    [
+        ("failed", {"failed": "warn"}, "GPU 0 (GPU-a) is failed: uncorrectable ECC errors: 3"),
+        ("failed", {"failed": "ignore"}, ""),
+        ("degraded", {}, "GPU 0 (GPU-a) is degraded: uncorrectable ECC errors: 3"),
+        ("degraded", {"degraded": "ignore"}, ""),
+        ("ok", {}, ""),
+    ],
+)
+def test_a_gpu_that_a_layout_bears_is_admitted_with_a_warning_where_it_wants_one(
+    port: int, monkeypatch: pytest.MonkeyPatch, status: str, answers: dict[str, str], said: str
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(_guard, "read_topology", lambda: sick(status))
+    monkeypatch.setattr(_guard, "_say", warnings.append)
+    _guard.admit(with_answers(port, **answers))
+    assert warnings == ([said] if said else [])
+
+
+@pytest.mark.parametrize(("status", "answers"), [("failed", {}), ("degraded", {"degraded": "refuse"})])
+def test_a_gpu_that_a_layout_does_not_bear_is_refused_with_its_reasons_and_not_held(
+    host: Path, port: int, monkeypatch: pytest.MonkeyPatch, status: str, answers: dict[str, str]
+) -> None:
+    monkeypatch.setattr(_guard, "read_topology", lambda: sick(status))
+    with pytest.raises(
+        InferenceError, match=r"is not fit to start: GPU 0 \(GPU-a\) is .*: uncorrectable ECC errors: 3"
+    ):
+        _guard.admit(with_answers(port, **answers))
+    assert locks(host) == {}
+
+
+def test_a_sick_gpu_of_a_neighbour_is_no_obstacle(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_guard, "read_topology", lambda: sick("failed"))
+    _guard.admit(ticket("mini", port, "GPU-b"))
+
+
+def test_too_little_shared_memory_is_found_before_the_model_is_loaded(
+    host: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_guard, "_SHARED_MEMORY_BYTES", 1 << 60)
+    with pytest.raises(InferenceError, match=r"/dev/shm has \d+ MiB free, the engine will take"):
+        _guard.admit(ticket("mini", port, "GPU-a"))
+    assert locks(host) == {}
+
+
+def test_a_socket_that_nobody_listens_on_is_removed_and_one_that_serves_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "api.sock"
+    assert clear_socket(str(path)) is None
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        assert f"cannot listen on {path}" in str(clear_socket(str(path)))
+    assert clear_socket(str(path)) is None
+    assert not path.exists()

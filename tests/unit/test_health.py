@@ -8,9 +8,11 @@ The answers here are those of a broken or strange server; the real engine answer
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
@@ -83,3 +85,43 @@ def test_nobody_listening_is_said_with_the_address() -> None:
 def test_listening_is_a_200_on_health_and_no_more(serve: Serve) -> None:
     assert listening(serve(200, b""))
     assert not listening(serve(503, b""))
+
+
+class UnixServer(ThreadingHTTPServer):
+    address_family = socket.AF_UNIX
+
+    def server_bind(self) -> None:
+        self.socket.bind(self.server_address)
+
+    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+        return self.socket.accept()[0], ("a client", 0)
+
+
+def test_a_service_on_a_unix_socket_is_asked_there(tmp_path: Path) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(TOKENS + event("[DONE]"))
+
+        do_POST = do_GET
+
+        def log_message(self, *arguments: object) -> None:
+            """Write nothing into the test's output."""
+
+    path = tmp_path / "api.sock"
+    endpoint = Endpoint("127.0.0.1", None, "mini", socket=str(path))
+    assert endpoint.address == f"unix:{path}"
+    assert not listening(endpoint)
+    server = UnixServer(str(path), Handler)  # type: ignore[arg-type]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    assert listening(endpoint)
+    assert generate(endpoint, tokens=2, deadline=5).tokens == 2
+    server.shutdown()
+
+
+def test_the_status_of_a_refusal_comes_with_it(serve: Serve) -> None:
+    with pytest.raises(InferenceError) as refused:
+        generate(serve(429, b"later"), tokens=1, deadline=5)
+    assert refused.value.details == {"status": 429}

@@ -18,7 +18,7 @@ def test_the_root_cause_is_found_below_the_wrapper_and_beside_a_warning_that_nam
     assert any("Engine core initialization failed" in line for line in lines)
     assert any("OSError: [Errno 24]" in line for line in lines)
     incident = cause(lines)
-    assert incident.kind == "engine_error"
+    assert incident.kind == "no_shared_memory"
     assert incident.line.startswith("RuntimeError: Insufficient space in /dev/shm")
 
 

@@ -35,12 +35,26 @@ def outcome(job: Mapping[str, Any]) -> dict[str, Any]:
     raise AssertionError(f"no result in {path.parent}")
 
 
+def nothing(report: _job.Report) -> dict[str, Any]:
+    """The way back where nothing was left open."""
+    return {}
+
+
+def pids(job: Mapping[str, Any]) -> tuple[int, int]:
+    """The processes of a job: the one that watches, and the one that works."""
+    path = Path(job["directory"]) / "pids"
+    while not path.exists():
+        time.sleep(0.05)
+    supervisor, worker = path.read_text().split()
+    return int(supervisor), int(worker)
+
+
 def test_a_job_reports_its_steps_and_leaves_its_result() -> None:
     def work(report: _job.Report) -> dict[str, Any]:
         report("mini", "loading weights")
         return {"changed": True}
 
-    job = _job.detach(_job.Lock.take(), work)
+    job = _job.detach(_job.Lock.take(), work, nothing)
     assert outcome(job) == {"changed": True}
     assert (Path(job["directory"]) / "progress").read_text() == "mini\tloading weights\t0\n"
 
@@ -52,47 +66,87 @@ def test_a_refusal_and_a_crash_are_results_too() -> None:
     def crash(report: _job.Report) -> dict[str, Any]:
         raise ZeroDivisionError("by zero")
 
-    refused = outcome(_job.detach(_job.Lock.take(), refuse))
+    refused = outcome(_job.detach(_job.Lock.take(), refuse, nothing))
     assert refused == {"failed": True, "msg": "too large", "service": "mini"}
-    for _attempt in range(100):  # the lock goes with the process, a moment after its result
-        try:
-            lock = _job.Lock.take()
-            break
-        except InferenceError:
-            time.sleep(0.05)
-    crashed = outcome(_job.detach(lock, crash))
+    crashed = outcome(_job.detach(_job.Lock.take(), crash, nothing))
     assert crashed["failed"]
     assert crashed["msg"] == "ZeroDivisionError: by zero"
     assert "test_job.py" in crashed["exception"]
 
 
-def test_a_job_that_is_told_to_end_fails_in_its_own_words() -> None:
+@pytest.mark.parametrize("process", [0, 1], ids=["watching", "working"])
+def test_a_job_that_is_told_to_end_fails_in_its_own_words(process: int) -> None:
     def work(report: _job.Report) -> dict[str, Any]:
         time.sleep(30)
         return {}
 
-    job = _job.detach(_job.Lock.take(), work)
-    pid = Path(job["directory"]) / "pid"
-    while not (pid.exists() and pid.read_text()):
-        time.sleep(0.05)
-    os.kill(int(pid.read_text()), signal.SIGTERM)
+    job = _job.detach(_job.Lock.take(), work, nothing)
+    os.kill(pids(job)[process], signal.SIGTERM)
     assert outcome(job) == {"failed": True, "msg": "the transaction was ended by SIGTERM"}
 
 
-def test_a_second_deployment_is_refused_naming_the_first_until_it_has_ended() -> None:
-    with _job.locked(), pytest.raises(InferenceError, match=r"being deployed by process \d+, since 20"):
+@pytest.mark.parametrize(
+    ("back", "said"),
+    [
+        ({}, " when it had changed all or nothing; run again to converge"),
+        ({"rolled_back_to": 6}, "; generation 6 serves again: run again to converge"),
+        ({"rolled_back_to": None}, "; nothing is deployed, as before: run again to converge"),
+    ],
+)
+def test_of_a_job_that_is_killed_the_parent_goes_the_way_back_and_says_so(back: dict[str, Any], said: str) -> None:
+    def work(report: _job.Report) -> dict[str, Any]:
+        time.sleep(30)
+        return {}
+
+    job = _job.detach(_job.Lock.take(), work, lambda report: back)
+    os.kill(pids(job)[1], signal.SIGKILL)
+    assert outcome(job) == {"failed": True, "msg": f"the transaction was killed by signal 9{said}", **back}
+
+
+def test_the_lock_is_held_until_the_way_back_has_ended() -> None:
+    def work(report: _job.Report) -> dict[str, Any]:
+        time.sleep(30)
+        return {}
+
+    def back(report: _job.Report) -> dict[str, Any]:
+        time.sleep(4)
+        return {"rolled_back_to": 6}
+
+    lock = _job.Lock.take()
+    job = _job.detach(lock, work, back)
+    lock.release()
+    supervisor, worker = pids(job)
+    os.kill(worker, signal.SIGKILL)
+    with pytest.raises(InferenceError, match=f"being deployed by process {supervisor}, since"):
         _job.Lock.take()
+    assert outcome(job)["rolled_back_to"] == 6
+    assert _job.holder() is None or supervisor_ends(supervisor)
+
+
+def supervisor_ends(pid: int) -> bool:
+    for _attempt in range(100):
+        if not Path(f"/proc/{pid}").exists():
+            return _job.holder() is None
+        time.sleep(0.05)
+    return False
+
+
+def test_a_second_deployment_is_refused_naming_the_first_until_it_has_ended() -> None:
+    named = r"being deployed by alice@controller \(play 'Serve'\), process \d+, since 20"
+    with _job.locked("alice@controller (play 'Serve')"), pytest.raises(InferenceError, match=named) as refused:
+        _job.Lock.take("bob@controller")
+    assert str(refused.value.details["holder"]).startswith("alice@controller")
     with _job.locked():
         pass
 
 
 def test_the_lock_stays_with_a_detached_job_after_its_starter_has_let_go() -> None:
     def work(report: _job.Report) -> dict[str, Any]:
-        time.sleep(1)
+        time.sleep(4)
         return {}
 
     lock = _job.Lock.take()
-    job = _job.detach(lock, work)
+    job = _job.detach(lock, work, nothing)
     lock.release()
     with pytest.raises(InferenceError, match="being deployed by process"):
         _job.Lock.take()

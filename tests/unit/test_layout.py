@@ -17,6 +17,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._layout import (
     Service,
     parse_layout,
 )
+from ansible_collections.llmops.inference.plugins.module_utils._wedged import Watchdog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +41,12 @@ def test_defaults_are_filled_in() -> None:
     assert service.max_model_len is None  # fit
     assert (service.max_num_seqs, service.max_num_batched_tokens) == (256, 8192)
     assert (service.shutdown_timeout, service.start_timeout) == (30, 900)
+
+
+def test_those_who_may_reach_a_service_are_addresses_and_networks() -> None:
+    assert parse().allow_from == ()
+    allowed = parse(host="10.0.0.1", allow_from=["10.0.0.5", "10.1.0.0/16", "fd00::1"]).allow_from
+    assert allowed == ("10.0.0.5/32", "10.1.0.0/16", "fd00::1/128")
 
 
 def test_null_means_the_default_as_a_template_gives_it() -> None:
@@ -87,9 +94,30 @@ def test_secrets_do_not_show() -> None:
         assert "geheim" not in mistake({**PLAIN, "secret_environment": wrong})
 
 
+def test_a_service_on_a_socket_has_no_port_whatever_is_stated() -> None:
+    assert parse(socket=True).port is None
+    assert parse(socket=True, port=None).port is None
+    assert parse(socket=False).port == 8001
+    both = parse_layout([{**PLAIN, "socket": True}, {**PLAIN, "name": "micro", "socket": True}])
+    assert [service.port for service in both] == [None, None]
+
+
+def test_every_service_is_watched_unless_the_layout_says_otherwise() -> None:
+    assert parse().watchdog == Watchdog(enabled=True, interval=30, deadline=30, misses=3, stall=600)
+    assert parse(watchdog=True).watchdog == Watchdog()
+    assert not parse(watchdog=False).watchdog.enabled
+    assert parse(watchdog={"interval": "10", "misses": 5}).watchdog == Watchdog(interval=10, misses=5)
+
+
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
+        ({"socket": "yes please"}, "socket must be true or false"),
+        ({"watchdog": 7}, "watchdog is false or takes deadline, interval, misses, stall, not 7"),
+        ({"watchdog": {"every": 7}}, "watchdog is false or takes"),
+        ({"watchdog": {"interval": 1}}, "interval must be a whole number from 5 to 86400, not 1"),
+        ({"watchdog": {"misses": 0}}, "misses must be a whole number from 1"),
+        ({"watchdog": {"deadline": "soon"}}, "deadline must be a whole number"),
         ({"name": "Mini"}, "no valid systemd instance"),
         ({"name": "-mini"}, "no valid systemd instance"),
         ({"name": "a/b"}, "no valid systemd instance"),
@@ -101,6 +129,10 @@ def test_secrets_do_not_show() -> None:
         ({"port": 0}, "from 1024 to 65535, not 0"),
         ({"port": None}, "port must be a whole number"),
         ({"host": "not a host"}, "neither an IP address nor a host name"),
+        ({"host": "10.0.0.1", "allow_from": "10.0.0.2"}, "allow_from must be a list"),
+        ({"host": "10.0.0.1", "allow_from": ["edge"]}, "no IP address and no network"),
+        ({"host": "10.0.0.1", "allow_from": ["10.0.0.1/8"]}, "has host bits set"),
+        ({"host": "gpu-1", "allow_from": ["10.0.0.2"]}, "host has to be an IP address, too, not 'gpu-1'"),
         ({"gpus": [0, 0]}, "names 0 twice"),
         ({"gpus": []}, "gpus must be a list"),
         ({"gpus": "all"}, "gpus must be a list"),

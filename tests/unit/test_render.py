@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,9 +22,13 @@ from ansible_collections.llmops.inference.plugins.module_utils._engine import (
 )
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._generation import File, changed_paths
+from ansible_collections.llmops.inference.plugins.module_utils._gpu_health import DEFAULT_ANSWERS
+from ansible_collections.llmops.inference.plugins.module_utils._places import Paths
+from ansible_collections.llmops.inference.plugins.module_utils._ticket import Ticket
 from ansible_collections.llmops.inference.tests.unit import scene
 
-FLAGS = frozenset({"enforce-eager", "enable-prefix-caching", "max-num-seqs", "hf-overrides", "seed"})
+FLAGS = frozenset({"uds", "enforce-eager", "enable-prefix-caching", "max-num-seqs", "hf-overrides", "seed"})
+KEY = b"of this host"
 MINORS = {f"GPU-{index:08x}": index + 4 for index in range(3)}
 
 
@@ -37,7 +44,7 @@ def rendered(accelerator: str = "cuda", **keys: Any) -> dict[str, File]:
         layout = [{key: value for key, value in item.items() if key != "gpus"} for item in layout]
     made = scene.planned(layout, topology, accelerator=accelerator)
     assert made.fits, made.refusals
-    box = _render.Box(engine(accelerator), _units.Paths(), MINORS)
+    box = _render.Box(engine(accelerator), Paths(), MINORS, DEFAULT_ANSWERS, KEY)
     return _render.generation(made, scene.parsed(layout, accelerator), box, {"vllm_guard": "code"})
 
 
@@ -90,6 +97,63 @@ def test_a_secret_is_in_its_own_file_and_nowhere_else() -> None:
     assert all(file.secret for path, file in files.items() if path.endswith("/secrets"))
 
 
+def test_a_digest_follows_the_secret_and_tells_nothing_of_it_without_the_hosts_key() -> None:
+    layout = scene.reference_layout(secret_environment={"VLLM_API_KEY": "canary"})
+    made = scene.planned(layout, scene.box(80, 80, 80))
+
+    def of_host(key: bytes) -> dict[str, str]:
+        box = _render.Box(engine(), Paths(), MINORS, DEFAULT_ANSWERS, key)
+        return digests(_render.generation(made, scene.parsed(layout), box, {}))
+
+    assert of_host(KEY) == of_host(KEY)
+    assert not set(of_host(KEY).values()) & set(of_host(b"of another").values())
+
+
+def on_socket(accelerator: str = "cuda") -> dict[str, File]:
+    return rendered(accelerator, socket=True)
+
+
+def test_a_service_on_a_socket_listens_there_and_has_no_network() -> None:
+    mini = config(on_socket(), "mini")
+    assert (mini["uds"], "port" in mini, "host" in mini) == ("/run/vllm/mini/api.sock", False, False)
+    drop_in = on_socket()["systemd/vllm@mini.service.d/10-plan.conf"].text
+    assert "PrivateNetwork=yes" in drop_in
+    assert "PrivateNetwork" not in rendered()["systemd/vllm@mini.service.d/10-plan.conf"].text
+    assert Ticket.from_json(on_socket()["services/mini/guard.json"].text).endpoint.address == (
+        "unix:/run/vllm/mini/api.sock"
+    )
+
+
+def test_an_engine_that_knows_no_sockets_is_not_given_one() -> None:
+    service = scene.parsed([scene.service("mini", socket=True)])[0]
+    with pytest.raises(InferenceError, match=r"socket: vllm 0.9.0 cannot listen on a unix socket; state a port"):
+        check_engine_args(service, Engine("0.9.0", "vllm", "cuda", "/opt/vllm/0.9.0", frozenset()))
+    check_engine_args(service, engine())
+
+
+def test_every_service_has_its_timer_and_starts_it_unless_it_is_not_to_be_watched() -> None:
+    files = rendered(watchdog={"interval": 20})
+    assert "OnUnitInactiveSec=20" in files["systemd/vllm-watchdog@mini.timer"].text
+    drop_in = "systemd/vllm@mini.service.d/10-plan.conf"
+    assert "Wants=vllm-watchdog@mini.timer" in files[drop_in].text
+    assert "Wants=" not in rendered(watchdog=False)[drop_in].text
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed here")
+@pytest.mark.parametrize("accelerator", ["cuda", "cpu"])
+@pytest.mark.parametrize("keys", [{}, {"socket": True}])
+def test_units_are_sandboxed(tmp_path: Path, accelerator: str, keys: dict[str, Any]) -> None:
+    files = rendered(accelerator, **keys)
+    (tmp_path / "engine.service").write_text(
+        files["systemd/vllm@.service"].text + files["systemd/vllm@mini.service.d/10-plan.conf"].text
+    )
+    (tmp_path / "watchdog.service").write_text(files["systemd/vllm-watchdog@.service"].text)
+    for unit in ("engine", "watchdog"):
+        command = ["systemd-analyze", "security", "--offline=true", "--threshold=17", str(tmp_path / f"{unit}.service")]
+        said = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert said.returncode == 0, said.stdout[-200:] + said.stderr
+
+
 def test_quotes_and_backslashes_survive_an_environment_file() -> None:
     assert environment_text({"B": 'say "hi" \\ $HOME', "A": "1"}) == 'A="1"\nB="say \\"hi\\" \\\\ $HOME"\n'
 
@@ -126,6 +190,18 @@ def test_memory_limits_and_a_public_address_reach_the_unit() -> None:
     assert "IPAddressDeny=any" in rendered()["systemd/vllm@mini.service.d/10-plan.conf"].text
 
 
+def test_beside_loopback_only_those_who_are_allowed_reach_a_service_and_it_reaches_only_them() -> None:
+    text = rendered(host="10.0.0.1", allow_from=["10.0.0.5"])["systemd/vllm@mini.service.d/10-plan.conf"].text
+    lines = [line for line in text.splitlines() if line.startswith("IPAddress")]
+    # Its own address is that of its unit's own checks.
+    assert lines == [
+        "IPAddressAllow=localhost",
+        "IPAddressAllow=10.0.0.1",
+        "IPAddressAllow=10.0.0.5/32",
+        "IPAddressDeny=any",
+    ]
+
+
 def test_the_target_wants_exactly_the_services_of_the_plan() -> None:
     wants = [line for line in rendered()["systemd/vllm.target"].text.splitlines() if line.startswith("Wants=")]
     assert sorted(wants) == [f"Wants=vllm@{name}.service" for name in ("medium", "micro", "mini")]
@@ -139,6 +215,9 @@ def test_the_target_wants_exactly_the_services_of_the_plan() -> None:
         ({"secret_environment": {"VLLM_API_KEY": "x"}}, True),
         ({"memory_max": "64G"}, True),
         ({"start_timeout": 1000}, True),
+        ({"socket": True}, True),
+        ({"watchdog": {"interval": 20}}, False),
+        ({"watchdog": False}, False),
         ({"min_pcie_generation": 3}, False),
     ],
 )
@@ -151,7 +230,7 @@ def test_an_engine_restarts_for_what_it_was_started_with_and_for_nothing_else(
 def test_new_code_around_the_engines_restarts_none_of_them() -> None:
     layout = scene.reference_layout()
     made = scene.planned(layout, scene.box(80, 80, 80))
-    box = _render.Box(engine(), _units.Paths(), MINORS)
+    box = _render.Box(engine(), Paths(), MINORS, DEFAULT_ANSWERS, KEY)
     old, new = (
         _render.generation(made, scene.parsed(layout), box, {"vllm_guard": code}) for code in ("old code", "new code")
     )

@@ -81,3 +81,12 @@ def test_a_refusal_of_systemctl_names_the_command_and_its_words() -> None:
 def test_the_loaded_services_are_named_without_their_unit_suffix() -> None:
     listed = "vllm@mini.service loaded active running vLLM\nvllm@old.service not-found failed failed x\n"
     assert Systemd(Recorded(listed)).loaded_services() == ["mini", "old"]
+
+
+def test_timers_take_what_their_files_say_now_and_those_of_unwatched_services_stop() -> None:
+    run = Recorded("")
+    Systemd(run).watch({"mini": True, "micro": False, "medium": True})
+    assert run.commands == [
+        ["systemctl", "restart", "--no-block", "vllm-watchdog@mini.timer", "vllm-watchdog@medium.timer"],
+        ["systemctl", "stop", "--no-block", "vllm-watchdog@micro.timer"],
+    ]

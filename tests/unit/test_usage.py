@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._startup_log import StartupLog, read_startup_log
-from ansible_collections.llmops.inference.plugins.module_utils._usage import bare_worker, count_blocks
+from ansible_collections.llmops.inference.plugins.module_utils._usage import beside_cache, count_blocks
 
 GIB = 1 << 30
 
@@ -77,7 +77,7 @@ def test_blocks_are_counted_in_the_metrics() -> None:
     assert count_blocks("") is None
 
 
-def test_a_bare_worker_is_what_it_holds_beside_cache_and_weights() -> None:
-    assert bare_worker(resident=gib(8), cache=gib(7), weights=gib(0.5), consumed=gib(2)) == gib(0.5)
-    assert bare_worker(resident=gib(1), cache=gib(7), weights=gib(0.5), consumed=gib(2)) == gib(1.5)
-    assert bare_worker(resident=gib(8), cache=gib(7), weights=gib(3), consumed=gib(2)) == 0
+def test_a_worker_holds_what_it_said_to_have_consumed_less_the_pages_of_files() -> None:
+    assert beside_cache(resident=gib(8), cache=gib(7), consumed=gib(2)) == gib(1)
+    assert beside_cache(resident=gib(1), cache=gib(7), consumed=gib(2)) == gib(2), "a cache that is not filled yet"
+    assert beside_cache(resident=gib(8), cache=gib(5), consumed=gib(2)) == gib(2)

@@ -19,6 +19,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._checkpoint impor
     checkpoint_from_geometry,
 )
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.module_utils._gpu_health import DEFAULT_ANSWERS
 from ansible_collections.llmops.inference.plugins.module_utils._survey import read_models, stated_bytes
 from ansible_collections.llmops.inference.plugins.modules.vllm_plan import OPTIONS, RETURN, make_plan
 from ansible_collections.llmops.inference.tests.unit.ad_hoc import run_module
@@ -57,7 +58,8 @@ def run_plan(on: Path | None, *options: str, succeeds: bool = True, **arguments:
 def plan_of(**arguments: Any) -> dict[str, Any]:
     """Plan as the module does, in this process, on a machine that is described or has no GPU."""
     defaults = {name: option.get("default") for name, option in OPTIONS.items()}
-    return make_plan({**defaults, **arguments})[0].to_dict()
+    answers = {"gpu_health": DEFAULT_ANSWERS}
+    return make_plan({**defaults, **answers, **arguments}, lambda command: (1, "", ""))[0].to_dict()
 
 
 def test_the_reference_box_is_planned_over_its_driver_in_check_mode_too() -> None:

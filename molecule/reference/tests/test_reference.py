@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -152,3 +153,20 @@ def test_files_belong_to_root_and_are_for_the_group_only(host: Host, service: st
     for name in ("engine.yaml", "environment", "guard.json"):
         file = host.file(f"/etc/vllm/current/services/{service}/{name}")
         assert (file.user, file.group, file.mode) == ("root", "vllm", 0o640)
+
+
+def test_a_service_whose_worker_is_killed_serves_again_and_its_neighbours_do_not_notice(host: Host) -> None:
+    before = {service: properties(host, service) for service in PORTS}
+    host.check_output("kill -KILL $(pgrep --uid vllm --oldest VLLM::Worker)")
+    deadline = time.monotonic() + 240
+    while True:
+        now = properties(host, "medium")
+        if now["ActiveState"] == "active" and now["InvocationID"] != before["medium"]["InvocationID"]:
+            break
+        assert time.monotonic() < deadline, now
+        time.sleep(1)
+    written = host.check_output(f"journalctl --output=cat _SYSTEMD_INVOCATION_ID={before['medium']['InvocationID']}")
+    assert "died unexpectedly" in written
+    assert [properties(host, service)["MainPID"] for service in ("mini", "micro")] == [
+        before[service]["MainPID"] for service in ("mini", "micro")
+    ]

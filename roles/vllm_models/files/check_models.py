@@ -8,6 +8,7 @@ Argument: a JSON object with ``models`` (the role's vllm_models_list), ``directo
 ``ignore_patterns`` filled in, and with:
 
 - ``fetch``: whether it has to be fetched: it comes from a hub and is not there, or not whole, or of another revision;
+- ``replaces``: what is in its place and would be overwritten, as REPOSITORY@REVISION, or null;
 - ``problem``: why it cannot be served, as the end of a sentence, or null.
 """
 
@@ -34,15 +35,28 @@ def with_defaults(model: dict[str, Any], directory: str) -> dict[str, Any]:
     return {**defaults, **given}
 
 
-def is_fetched(model: dict[str, Any]) -> bool:
-    """Return whether the record of the last fetch is of this revision, and every file of it has its size."""
-    directory = Path(model["path"])
+def record_of(model: dict[str, Any]) -> dict[str, Any]:
+    """Return the record of the last fetch to where a model belongs, {} without one."""
     try:
-        record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
-        return (record["repo_id"], record["revision"]) == (model["repo_id"], model["revision"]) and all(
-            (directory / name).stat().st_size == size for name, size in record["files"].items()
-        )
+        record: dict[str, Any] = json.loads((Path(model["path"]) / RECORD).read_text(encoding="utf-8"))
+        return record
     except (OSError, ValueError):
+        return {}
+
+
+def other_origin(model: dict[str, Any], record: dict[str, Any]) -> str | None:
+    """Return the repository and revision that were fetched, where they are not those of the model."""
+    if not record or (record["repo_id"], record["revision"]) == (model["repo_id"], model["revision"]):
+        return None
+    return f"{record['repo_id']}@{record['revision']}"
+
+
+def is_whole(model: dict[str, Any], record: dict[str, Any]) -> bool:
+    """Return whether every file of the last fetch has its size."""
+    try:
+        sizes = record["files"].items()
+        return all((Path(model["path"]) / name).stat().st_size == size for name, size in sizes)
+    except (OSError, KeyError):
         return False
 
 
@@ -96,7 +110,9 @@ def main() -> None:
     models = [with_defaults(model, request["directory"]) for model in request["models"]]
     problems = problems_as(request["user"], [model["path"] for model in models])
     for model, problem in zip(models, problems):
-        model["fetch"] = "repo_id" in model and not is_fetched(model)
+        record = record_of(model) if "repo_id" in model else {}
+        model["replaces"] = other_origin(model, record)
+        model["fetch"] = "repo_id" in model and (model["replaces"] is not None or not is_whole(model, record))
         model["problem"] = problem
     print(json.dumps(models))
 

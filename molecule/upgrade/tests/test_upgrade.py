@@ -1,0 +1,109 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Changes of two hosts behind a gateway, each made while clients ask without a pause; none of them may notice."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from testinfra import get_host
+from testinfra.host import Host
+
+ROOT = Path(__file__).resolve().parents[3]
+INVENTORY = ROOT / "molecule" / "upgrade" / "inventory.yml"
+URL = "http://10.89.96.24:8080/v1"
+KEY = "a-constant-load-0123456789abcdef0123456789abcdef"
+HOSTS = ("upgrade-a", "upgrade-b")
+# A play that hangs must not hang the tests.
+PLAY_SECONDS = 400
+
+
+@contextlib.contextmanager
+def load(directory: Path) -> Iterator[dict[str, Any]]:
+    """A constant load for the time of a block; afterwards the yielded dictionary holds its result."""
+    result: dict[str, Any] = {}
+    file = directory / "load.json"
+    command = [sys.executable, str(ROOT / "tests/testbed/steady_load.py"), f"--url={URL}", "--model=mini"]
+    process = subprocess.Popen([*command, f"--result={file}"], env={**os.environ, "LOAD_API_KEY": KEY})
+    try:
+        time.sleep(3)
+        yield result
+        time.sleep(3)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=130)
+    result.update(json.loads(file.read_text()))
+
+
+def play(playbook: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+    command = ["ansible-playbook", f"--inventory={INVENTORY}", str(ROOT / playbook)]
+    return subprocess.run(
+        [*command, "--extra-vars", json.dumps(variables)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PLAY_SECONDS,
+    )
+
+
+def deployed(name: str) -> dict[str, Any]:
+    """What a host serves now: the number of its generation and the engine's process."""
+    host: Host = get_host(f"podman://{name}")
+    return {
+        "generation": host.file("/etc/vllm/current").linked_to,
+        "main_pid": host.check_output("systemctl show --property=MainPID --value vllm@mini.service"),
+        "configuration": host.file("/etc/vllm/current/services/mini/engine.yaml").content_string,
+    }
+
+
+def report(what: str, result: dict[str, Any]) -> None:
+    seconds = result["ended"] - result["started"]
+    print(
+        f"\n{what}: {result['requests']} requests in {seconds:.0f} s, {len(result['failures'])} failed, "
+        f"slowest {result['slowest']:.2f} s"
+    )
+
+
+def test_a_rolling_change_under_load_loses_no_request(tmp_path: Path) -> None:
+    before = [deployed(name) for name in HOSTS]
+    with load(tmp_path) as result:
+        done = play("site.yml", seqs=12)
+    report("rolling change", result)
+    assert done.returncode == 0, done.stdout
+    after = [deployed(name) for name in HOSTS]
+    assert all("max-num-seqs: 12" in host["configuration"] for host in after)
+    assert all(new["main_pid"] != old["main_pid"] for new, old in zip(after, before))
+    assert result["failures"] == []
+    assert result["requests"] > 100
+
+
+def test_a_change_that_fails_under_load_loses_no_request_and_stops_at_its_first_host(tmp_path: Path) -> None:
+    before = [deployed(name) for name in HOSTS]
+    with load(tmp_path) as result:
+        done = play("site.yml", seqs=12, tokenizer={"tokenizer": "/srv/nothing"})
+    report("failed change", result)
+    assert done.returncode != 0
+    assert "service 'mini' did not pass its gate" in done.stdout
+    after = [deployed(name) for name in HOSTS]
+    assert [host["generation"] for host in after] == [host["generation"] for host in before]
+    assert after[1]["main_pid"] == before[1]["main_pid"], "the second host was not to be touched"
+    assert result["failures"] == []
+    assert result["requests"] > 100
+
+
+def test_a_run_that_changes_nothing_restarts_nothing() -> None:
+    before = [deployed(name) for name in HOSTS]
+    done = play("site.yml", seqs=12)
+    assert done.returncode == 0, done.stdout
+    assert [deployed(name) for name in HOSTS] == before

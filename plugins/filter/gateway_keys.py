@@ -1,0 +1,64 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The clients' keys as a gateway keeps them: hashed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.plugin_utils._gateway import keys_of
+
+DOCUMENTATION = r"""
+name: gateway_keys
+short_description: Hash the API keys of clients
+version_added: 1.0.0
+author: The llmops.inference maintainers
+description:
+  - Replaces each key by its SHA-256. Keys shorter than 32 characters are refused, because a hash protects only what
+    cannot be guessed.
+  - No message shows a key or a hash.
+options:
+  _input:
+    description: The keys, each with C(name), C(key) or C(sha256), and C(requests_per_minute) where it has its own.
+    type: list
+    elements: dict
+    required: true
+  requests_per_minute:
+    description: The limit of those that state none.
+    type: int
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Make what may be stored of a key
+  ansible.builtin.set_fact:
+    stored: "{{ [{'name': 'alice', 'key': vault_key_of_alice}] | llmops.inference.gateway_keys(600) }}"
+  no_log: true
+"""
+
+RETURN = r"""
+_value:
+  description: One entry per key, with C(name), C(sha256) and C(requests_per_minute).
+  type: list
+  elements: dict
+"""
+
+
+def gateway_keys(keys: Sequence[Mapping[str, Any]], requests_per_minute: int) -> list[dict[str, Any]]:
+    """Return the keys, hashed."""
+    try:
+        return keys_of(keys, requests_per_minute)
+    except InferenceError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+class FilterModule:
+    """The filter of this file."""
+
+    def filters(self) -> dict[str, Any]:
+        """Its name."""
+        return {"gateway_keys": gateway_keys}

@@ -1,0 +1,58 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an engine's ``/metrics`` tells of its work."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import re
+from dataclasses import dataclass
+
+from ._health import Endpoint
+
+_TIMEOUT_SECONDS = 5.0
+_LIMIT = 8 << 20
+# A sample of Prometheus' text format without a timestamp: name{labels} value
+_SAMPLE = re.compile(r"^vllm:(\w+)(?:\{.*\})? ([0-9.eE+-]+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """An engine's work, over all of its ranks.
+
+    ``requests`` are running or waiting now, ``finished`` has counted them since the engine started; ``progress``
+    changes whenever the engine makes a step with a request.
+    """
+
+    requests: float
+    finished: int
+    progress: tuple[float, ...]
+
+
+def parse_metrics(text: str) -> Metrics | None:
+    """Return what the text of ``/metrics`` tells; None where it is not that of an engine."""
+    sums: dict[str, float] = {}
+    for name, value in _SAMPLE.findall(text):
+        with contextlib.suppress(ValueError):
+            sums[name] = sums.get(name, 0.0) + float(value)
+    moving = ("prompt_tokens_total", "generation_tokens_total", "kv_cache_usage_perc")
+    if "generation_tokens_total" not in sums:
+        return None
+    return Metrics(
+        requests=sums.get("num_requests_running", 0.0) + sums.get("num_requests_waiting", 0.0),
+        finished=int(sums.get("request_success_total", 0)),
+        progress=tuple(sums.get(name, 0.0) for name in moving),
+    )
+
+
+def read_metrics(endpoint: Endpoint, timeout: float = _TIMEOUT_SECONDS) -> str:
+    """Return the text of ``/metrics``, which the engine serves without a key; "" where it does not answer."""
+    connection = endpoint.connection(timeout)
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("GET", "/metrics")
+        response = connection.getresponse()
+        if response.status == http.client.OK:
+            return response.read(_LIMIT).decode("utf-8", "replace")
+    return ""

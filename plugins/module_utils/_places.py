@@ -1,0 +1,60 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a deployment keeps things on a host, and what they are called. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TARGET_UNIT = "vllm.target"
+RECOVER_UNIT = "vllm-recover.service"
+
+# Files of a generation, by their path below it.
+PLAN_FILE = "plan.json"
+NEEDS_FILE = "needs.json"
+TEMPLATE_FILE = "systemd/vllm@.service"
+WATCHDOG_FILE = "systemd/vllm-watchdog@.service"
+TARGET_FILE = f"systemd/{TARGET_UNIT}"
+RECOVER_FILE = f"systemd/{RECOVER_UNIT}"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where things are on the host; every unit and every generation is written against one of these."""
+
+    config_root: str = "/etc/vllm"
+    unit_directory: str = "/etc/systemd/system"
+    tools_dir: str = "/opt/vllm/tools"
+    user: str = "vllm"
+    group: str = "vllm"
+
+    @property
+    def current(self) -> str:
+        """The link to the generation in force."""
+        return f"{self.config_root}/current"
+
+    @property
+    def transaction(self) -> str:
+        """The record of a transaction that has not ended."""
+        return f"{self.config_root}/transaction.json"
+
+
+def unit_name(service: str) -> str:
+    """The unit of a service: ``vllm@NAME.service``."""
+    return f"vllm@{service}.service"
+
+
+def timer_name(service: str) -> str:
+    """The timer that has a service looked at: ``vllm-watchdog@NAME.timer``."""
+    return f"vllm-watchdog@{service}.timer"
+
+
+def watchdog_name(service: str) -> str:
+    """The unit of one look at a service: ``vllm-watchdog@NAME.service``."""
+    return f"vllm-watchdog@{service}.service"
+
+
+def drop_in_directory(service: str) -> str:
+    """The drop-in directory of a service, below a generation's ``systemd/`` and below systemd's own directory."""
+    return f"{unit_name(service)}.d"

@@ -1,0 +1,128 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One look at a service: a token asked for, its requests counted, and a wedged engine killed.
+
+``vllm-watchdog@NAME.timer`` runs this as the service's own user, out of the generation in force. Killing needs no
+more: the main process of the unit is that user's, and its unit starts it again after it has removed what is left of
+it. What is started, drained or stopped is left alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from . import _wedged
+from ._errors import InferenceError
+from ._health import Endpoint, generate, listening
+from ._metrics import Metrics, parse_metrics, read_metrics
+from ._requests import Ledger
+from ._ticket import RUNTIME_DIRECTORY, Ticket
+
+# What the unit logs from: systemd's own lines about a look that went well are below it.
+_NOTICE = "<5>"
+_PROPERTIES = "ActiveState,SubState,MainPID,InvocationID,Job"
+
+
+@dataclasses.dataclass(frozen=True)
+class Running:
+    """A unit that serves: its main process and the id of this start."""
+
+    pid: int
+    invocation: str
+
+
+def look(ticket: Ticket) -> None:
+    """Look at a service once; kill its main process where the looks so far say that the engine is wedged."""
+    running = find_running(ticket.service)
+    if running is None or not ticket.watchdog.enabled:
+        return
+    endpoint = ticket.endpoint
+    before = parse_metrics(read_metrics(endpoint))
+    problem = _ask(endpoint, ticket.watchdog.deadline)
+    after = parse_metrics(read_metrics(endpoint))
+    with contextlib.suppress(OSError):  # a full disk must not keep it from what it is there for
+        Ledger(ticket.service).record(running.invocation, before, own=problem is None)
+    watched = _remembered(ticket.service, running.invocation)
+    seen = _wedged.Look(time.time(), problem is None, before, after)
+    now, wedged = _wedged.judge(watched, seen, ticket.watchdog)
+    _remember(ticket.service, now)
+    if now.misses == 0:
+        return
+    evidence = f"{problem}; {_described(endpoint, after)}, still for {seen.time - (now.moved or seen.time):.0f} s"
+    if not wedged:
+        _say(f"no token, miss {now.misses} of {ticket.watchdog.misses}: {evidence}")
+    elif _kill(ticket.service, running):
+        _say(f"wedged: no token in {now.misses} looks, killed process {running.pid} for a restart: {evidence}")
+
+
+def _ask(endpoint: Endpoint, deadline: float) -> str | None:
+    """Return why no token came within so many seconds, None where one did.
+
+    An answer that refuses the request itself, such as one about its key, is no sign of a wedged engine.
+    """
+    try:
+        generate(endpoint, tokens=1, deadline=deadline)
+    except InferenceError as error:
+        status = error.details.get("status")
+        if not isinstance(status, int) or status >= 500:
+            return str(error)
+        _say(f"cannot watch: {error}")
+    return None
+
+
+def find_running(service: str) -> Running | None:
+    """Return the unit of a service, None unless it serves and nobody has asked for anything else."""
+    command = ["systemctl", "show", f"--property={_PROPERTIES}", f"vllm@{service}.service"]
+    out = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    shown = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+    serves = (shown.get("ActiveState"), shown.get("SubState")) == ("active", "running")
+    if not serves or shown.get("Job", "0") not in ("", "0") or shown.get("MainPID", "0") == "0":
+        return None
+    return Running(int(shown["MainPID"]), shown.get("InvocationID", ""))
+
+
+def _kill(service: str, running: Running) -> bool:
+    """Kill the main process, unless it is no longer the one that was looked at."""
+    with contextlib.suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(running.pid)
+        with contextlib.closing(os.fdopen(descriptor, "rb", buffering=0)):
+            if find_running(service) == running:
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                return True
+    return False
+
+
+def _described(endpoint: Endpoint, metrics: Metrics | None) -> str:
+    health = "/health answers 200" if listening(endpoint) else "/health does not answer 200"
+    work = f"{metrics.requests:.0f} requests under way" if metrics else "/metrics does not answer"
+    return f"{health}, {work}"
+
+
+def _state_path(service: str) -> Path:
+    return RUNTIME_DIRECTORY / service / "watchdog.json"
+
+
+def _remembered(service: str, invocation: str) -> _wedged.Watched:
+    """What the looks before have left of this start of the engine."""
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        values = json.loads(_state_path(service).read_text())
+        if values["invocation"] == invocation:
+            progress = values["progress"]
+            return _wedged.Watched(**{**values, "progress": None if progress is None else tuple(progress)})
+    return _wedged.Watched(invocation)
+
+
+def _remember(service: str, watched: _wedged.Watched) -> None:
+    _state_path(service).write_text(json.dumps(dataclasses.asdict(watched)))
+
+
+def _say(text: str) -> None:
+    print(f"{_NOTICE}vllm-watchdog: {text}", flush=True)
