@@ -45,7 +45,7 @@ def test_ansible_builder_accepts_the_definition(tmp_path: Path) -> None:
 def test_ansible_builder_finds_what_the_collection_needs(tmp_path: Path) -> None:
     build_package(tmp_path)
     (package,) = tmp_path.glob("*.tar.gz")
-    galaxy = [BIN / "ansible-galaxy", "collection", "install", "--offline", "--collections-path", tmp_path, package]
+    galaxy: list[str | Path] = [BIN / "ansible-galaxy", "collection", "install", "--offline", "--collections-path", tmp_path, package]
     run(*galaxy)
     needs = yaml.safe_load(run(BIN / "ansible-builder", "introspect", tmp_path))
     assert needs["python"] == []
