@@ -40,7 +40,10 @@ CORES = {
 NEWEST = "2.21"
 OLDEST_TARGET = "3.9"
 TARGETS = (OLDEST_TARGET, "3.10", "3.11", "3.12", "3.13", "3.14")
-UNIT_PACKAGES = ["pytest", "pytest-mock", "pytest-xdist", "mock", "hypothesis", "pyyaml", "nvidia-ml-py>=13,<14"]
+HOST_PACKAGES = ["pytest", "pytest-mock", "pytest-xdist", "mock", "hypothesis", "pyyaml", "nvidia-ml-py>=13,<14"]
+UNIT_PACKAGES = [*HOST_PACKAGES, "matplotlib", "numpy", "pillow", "scipy", "jsonschema", "lupa"]
+# Properties are searched by the unit tests of this checkout; here the question is whether another Python differs.
+FEW_EXAMPLES = {"HYPOTHESIS_PROFILE": "few"}
 WORKERS = str(os.cpu_count() or 1)
 # For ansible-test, instead of the script that it would fetch from its own site: every Python brings a pip along.
 GET_PIP = """\
@@ -63,6 +66,7 @@ class Controller:
         self._prepare(home)
         path = [self.venv / "bin", BUILD / "pythons", "/usr/bin", "/bin"]
         env = {"HOME": str(home), "PATH": os.pathsep.join(map(str, path)), "LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
+        env |= FEW_EXAMPLES
         with tempfile.TemporaryDirectory(prefix="llmops-inference-") as directory:
             collection = Path(directory, "ansible_collections", "llmops", "inference")
             copy_checkout(collection)
@@ -162,7 +166,7 @@ class Matrix:
             self.note(f"units on a host's Python {OLDEST_TARGET}: not run, there is no such Python on this machine")
             return
         started = time.monotonic()
-        venv = environment(f"host-python{OLDEST_TARGET}", interpreter, UNIT_PACKAGES)
+        venv = environment(f"host-python{OLDEST_TARGET}", interpreter, HOST_PACKAGES)
         # What a host gets of Ansible, and nothing else of it.
         ansible = BUILD / "host" / "ansible"
         ansible.mkdir(parents=True, exist_ok=True)
@@ -174,9 +178,8 @@ class Matrix:
         path = [str(controller.venv / "bin"), os.environ["PATH"]]
         command = [str(venv / "bin" / "python"), "-m", "pytest", "-n", WORKERS]
         paths = f"pythonpath={ROOT / '.venv/collections'} {ansible.parent}"
-        passed = subprocess.run(
-            [*command, "-o", paths], cwd=ROOT, env=os.environ | {"PATH": os.pathsep.join(path)}, check=False
-        )
+        env = os.environ | {"PATH": os.pathsep.join(path)} | FEW_EXAMPLES
+        passed = subprocess.run([*command, "-o", paths], cwd=ROOT, env=env, check=False)
         word = self.check(f"units on a host's Python {OLDEST_TARGET}", passed.returncode == 0, started)
         compatibility.note("hosts", OLDEST_TARGET, units=word)
 

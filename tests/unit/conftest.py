@@ -12,14 +12,16 @@ from pathlib import Path
 
 from hypothesis import settings
 
-# What a test of the controller's code imports, and no test of a host's.
+# What a test of the controller's or the gateway's code imports, and no test of a host's.
 CONTROLLER_CODE = re.compile(
     r"^from ansible(\.(?!module_utils)"
-    r"|_collections\.llmops\.inference\.plugins\.(action|filter|inventory|plugin_utils))",
+    r"|_collections\.llmops\.inference\.plugins\.(action|filter|inventory|lookup|plugin_utils))|^import lupa",
     re.MULTILINE,
 )
 
 # No deadline: the machine of a test run may be busy with others.
+# The same tests once more, on another Python.
+settings.register_profile("few", max_examples=4, deadline=None)
 settings.register_profile("quick", max_examples=40, deadline=None)
 settings.register_profile("thorough", max_examples=2000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
