@@ -44,7 +44,7 @@ async def ask(client: openai.AsyncOpenAI, model: str) -> None:
     reason: str | None = None
     async for chunk in stream:
         if chunk.choices:
-            reason = chunk.choices[0].finish_reason or reason
+            reason = chunk.choices[0].finish_reason  # None until the last of them, whatever its type says
     if reason != "length":
         raise RuntimeError(f"the stream ended early (finish_reason {reason})")
 

@@ -24,7 +24,7 @@ FILL_LIMIT_BYTES = 8 * GIB
 # What the scenario `plan` tries, and what is started cold, too, to see whether starts in forks can be believed.
 SAMPLE = (
     "medium-131072-and-0.6-GiB",
-    "mini-131072-and-1-GiB",
+    "mini-131072-and-1-GiB-calibrated",
     "micro-0.97-alone",
     "two-both-fit-backwards",
     "mini-longest-in-0.06",
