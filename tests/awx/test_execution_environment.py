@@ -45,8 +45,8 @@ def test_ansible_builder_accepts_the_definition(tmp_path: Path) -> None:
 def test_ansible_builder_finds_what_the_collection_needs(tmp_path: Path) -> None:
     build_package(tmp_path)
     (package,) = tmp_path.glob("*.tar.gz")
-    galaxy: list[str | Path] = [BIN / "ansible-galaxy", "collection", "install", "--offline", "--collections-path", tmp_path, package]
-    run(*galaxy)
+    galaxy = BIN / "ansible-galaxy"
+    run(galaxy, "collection", "install", "--offline", "--collections-path", tmp_path, package)
     needs = yaml.safe_load(run(BIN / "ansible-builder", "introspect", tmp_path))
     assert needs["python"] == []
     assert [line.split()[0] for line in needs["system"]] == ["openssh-clients", "openssh-client"]

@@ -53,9 +53,7 @@ JSON = st.recursive(
 )
 # A control character in the name of a model is refused: no model has one, and a log line or a header could break at it.
 MODELS = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]))
-REQUESTS = st.builds(
-    lambda rest, model: {**rest, "model": model}, st.dictionaries(st.text(), JSON, max_size=4), MODELS
-)
+REQUESTS = st.builds(lambda rest, model: {**rest, "model": model}, st.dictionaries(st.text(), JSON, max_size=4), MODELS)
 
 
 @EVERY_LUA
