@@ -60,12 +60,34 @@ def test_a_deployment_publishes_endpoints_that_want_the_credentials_key_and_neve
     assert answers(service["address"], KEY) == "200"
     assert answers(service["address"], "another") == "401"
     assert KEY not in job.record
+    assert job.artifacts["vllm_services_generations"] == {HOST: {"before": None, "in_force": 1}}
+
+
+def test_a_first_deployment_has_nothing_to_undo(awx: Awx) -> None:
+    job = awx.launch("vLLM rollback", prompted={"vllm_services_generations": {HOST: {"before": None, "in_force": 1}}})
+    assert job.status == "successful", job.output
+    assert "stays as it is" in job.output
+    assert "changed=0" in job.output
 
 
 def test_the_same_deployment_again_changes_nothing(awx: Awx) -> None:
     job = awx.launch("vLLM deploy", credentials=ENGINE_KEY)
     assert job.status == "successful", job.output
     assert "changed=0" in job.output
+
+
+def test_a_second_deployment_is_undone_by_what_it_published_and_only_where_it_was_made(awx: Awx) -> None:
+    second = awx.launch("vLLM deploy", {"vllm_services_profile": "before"}, ENGINE_KEY)
+    assert second.status == "successful", second.output
+    published = {name: second.artifacts[name] for name in ("vllm_services_generations",)}
+    assert published == {"vllm_services_generations": {HOST: {"before": 1, "in_force": 2}}}
+    elsewhere = {"vllm_services_generations": {"another": {"before": 6, "in_force": 7}}}
+    untouched = awx.launch("vLLM rollback", prompted=elsewhere)
+    assert "changed=0" in untouched.output
+    assert in_force() == 2
+    undone = awx.launch("vLLM rollback", prompted=published)
+    assert undone.status == "successful", undone.output
+    assert in_force() == 1
 
 
 def test_the_status_is_what_the_engines_say(awx: Awx) -> None:
@@ -85,6 +107,10 @@ def test_a_teardown_leaves_no_service(awx: Awx) -> None:
 
 def on_host(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["podman", "exec", HOST, *command], capture_output=True, text=True, check=False)
+
+
+def in_force() -> int:
+    return int(on_host("readlink", "/etc/vllm/current").stdout.strip().rpartition("/")[2])
 
 
 def answers(address: str, key: str) -> str:

@@ -11,13 +11,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from ansible_collections.llmops.inference.tests.playbooks.command import ansible
 from ansible_collections.llmops.inference.tests.tools.environments import ROOT
-from ansible_collections.llmops.inference.tests.unit.nvml_box import BOXES, LIBRARIES, build_standin
+from ansible_collections.llmops.inference.tests.unit.nvml_box import BOXES, LIBRARIES, build_standin, read_box
 from ansible_collections.llmops.inference.tests.unit.scene import QWEN3_8B, QWEN3_32B
 
 FLEET = ROOT / "inventories" / "fleet"
@@ -59,37 +57,32 @@ def test_hosts_are_grouped_by_what_was_found(facts: dict[str, str]) -> None:
     assert "gpu_unfit" not in found or not found["gpu_unfit"]
 
 
-@pytest.fixture(scope="module")
-def plans(facts: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The plan of each host, for the machine that the facts tell of."""
-    directory = tmp_path_factory.mktemp("plans")
+def test_one_layout_fits_every_box(facts: dict[str, str], tmp_path: Path) -> None:
     geometries = {}
     for name, geometry in MODELS.items():
-        file = directory / f"{name}.json"
+        file = tmp_path / f"{name}.json"
         file.write_text(json.dumps(geometry), encoding="utf-8")
         geometries[f"/var/lib/vllm/models/{name}"] = str(file)
-    for host in HOSTS:
-        kept = json.loads((Path(facts["ANSIBLE_CACHE_PLUGIN_CONNECTION"]) / host).read_text(encoding="utf-8"))
-        (directory / f"{host}.json").write_text(json.dumps(kept["vllm_topology"]), encoding="utf-8")
+    for host, box in HOSTS.items():
+        (tmp_path / f"{host}.json").write_text(json.dumps(read_box(BOXES / f"{box}.box").to_dict()), encoding="utf-8")
     variables = {
-        "topology_file": f"{directory}/{{{{ inventory_hostname }}}}.json",
+        "topology_file": f"{tmp_path}/{{{{ inventory_hostname }}}}.json",
         "geometry_files": geometries,
-        "vllm_plan_html": str(directory / "plan.html"),
+        "vllm_plan_html": "",
     }
-    ansible("ansible-playbook", "-i", str(FLEET), "playbooks/plan.yml", "-e", json.dumps(variables), environment=facts)
-    return {"page": (directory / "plan.html").read_text(encoding="utf-8")}
-
-
-def test_one_layout_fits_every_box(plans: dict[str, Any]) -> None:
-    assert all(f"Plan of {host}" in plans["page"] or host in plans["page"] for host in HOSTS)
-
-
-def test_where_there_are_eight_gpus_there_is_one_more_service(facts: dict[str, str]) -> None:
-    assert yaml.safe_load((FLEET / "group_vars" / "gpus_8.yml").read_text(encoding="utf-8"))["fleet_more"]
-    for host in HOSTS:
-        asked = ["ansible", "-i", str(FLEET), host, "-c", "local", "-m", "ansible.builtin.debug"]
-        said = ansible(*asked, "-a", "msg={{ vllm_services_layout | map(attribute='name') }}", environment=facts)
-        assert ("medium-2" in said) == (host == "gpu-b")
+    environment = facts | {"ANSIBLE_SHOW_CUSTOM_STATS": "true", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+    command = ["ansible-playbook", "-i", str(FLEET), "playbooks/plan.yml", "-e", json.dumps(variables)]
+    stats = ansible(*command, environment=environment).partition("CUSTOM STATS")[2]
+    plans = json.loads(stats.partition("RUN: ")[2])["vllm_plans"]
+    devices = {
+        host: {service["name"]: service["devices"] for service in plan["services"]} for host, plan in plans.items()
+    }
+    assert {host: sorted(found) for host, found in devices.items()} == {
+        "gpu-a": ["medium", "mini"],
+        "gpu-b": ["medium", "medium-2", "mini"],
+        "gpu-c": ["medium", "mini"],
+    }
+    assert all(plan["fits"] for plan in plans.values())
 
 
 def test_a_fleet_that_nobody_has_looked_at_is_a_valid_inventory() -> None:
