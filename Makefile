@@ -1,14 +1,15 @@
 # Everything a developer runs; the work is done by small scripts under tests/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean lint test-fast test test-matrix bench-plan bench-plan-speed bench-plan-engine bench-gateway clean
+.PHONY: help setup demo demo-clean lint docs test-fast test test-matrix bench-plan bench-plan-speed bench-plan-engine bench-gateway clean
 
 help:
 	@echo "make setup       tools and this collection in .venv"
 	@echo "make demo        three model endpoints on a test host of this machine, then their speeds"
 	@echo "make demo-clean  remove what the demo made"
 	@echo "make lint        format, types, roles, playbooks, documentation"
+	@echo "make docs        the documentation as a site, build/docs/html/index.html"
 	@echo "make test-fast   lint and unit tests"
-	@echo "make test        test-fast, sanity, the package, AWX, and the scenarios on real systemd hosts"
+	@echo "make test        test-fast, sanity, package, documentation, AWX, and the scenarios on real systemd hosts"
 	@echo "make test-matrix ansible-test on every ansible-core and Python that the collection supports"
 	@echo "make bench-plan  how fast plans are made, and whether the real engine agrees with them"
 	@echo "make bench-gateway  what the gateway adds to an engine, measured into docs/gateway-overhead.md"
@@ -28,6 +29,9 @@ demo-clean:
 
 lint: setup
 	@tests/tools/lint
+
+docs: setup
+	@.venv/bin/python tests/tools/build_docs.py
 
 test-fast: setup
 	@PYTHONPATH=.venv/collections .venv/bin/python tests/tools/run_tests.py --fast

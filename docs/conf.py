@@ -17,19 +17,24 @@ exclude_patterns = ["schemas"]
 myst_heading_anchors = 3
 html_theme = "alabaster"
 html_theme_options = {"description": "Open language models on your own GPU hosts", "page_width": "75em"}
-html_extra_path: list[str] = []
 highlight_language = "none"
 # Nothing is fetched while the site is built: what other collections and Ansible document is named, and linked there.
-ELSEWHERE = "https://docs.ansible.com/ansible/latest/collections/"
+ELSEWHERE = "https://docs.ansible.com/ansible/latest/"
+BUILTIN = "ansible_collections.ansible.builtin."
+PAGES = {
+    "ansible_configuration_settings": "reference_appendices/config.html",
+    "common_return_values": "reference_appendices/common_return_values.html",
+    "action_plugins": "plugins/action.html",
+}
 
 
 def of_another_project(app: Any, env: Any, node: Any, content: Any) -> Any:
     """Link what ansible-core documents; everything else that is missing is a mistake in these pages."""
-    kind, _separator, plugin = node.get("reftarget", "").partition("_module")
-    if kind.startswith("ansible_collections.ansible.builtin."):
-        namespace, name, module = kind.split(".")[1:4]
-        return nodes.reference("", "", content, refuri=f"{ELSEWHERE}{namespace}/{name}/{module}_module.html")
-    return None
+    label = node.get("reftarget", "")
+    page = PAGES.get(label)
+    if label.startswith(BUILTIN):
+        page = f"collections/ansible/builtin/{label.removeprefix(BUILTIN)}.html"
+    return nodes.reference("", "", content, refuri=ELSEWHERE + page) if page else None
 
 
 def setup(app: Any) -> None:

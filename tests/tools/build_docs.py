@@ -9,7 +9,6 @@ Every warning is an error: a link that leads nowhere, a page that no other leads
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -21,9 +20,6 @@ SITE = ROOT / "build" / "docs" / "html"
 COLLECTIONS = ROOT / ".venv" / "collections"
 BIN = Path(sys.executable).parent
 REPOSITORY = "https://github.com/llmops/inference/blob/main/"
-# Links out of docs/ to files that a site does not have, and to pages that are measured, where they are not yet.
-OUTSIDE = re.compile(r"\]\((\.\./)+(?=[a-zA-Z])")
-FENCES = {"console": "shell-session", "ini": "ini", "yaml": "yaml", "json": "json"}
 
 
 def write_source() -> None:

@@ -83,8 +83,8 @@ def steps(arguments: list[str]) -> list[tuple[str, list[str]]]:
     if "--fast" in arguments:
         return fast
     pytest = [IN_TESTBED, "python", "-m", "pytest"]
-    packaged = [("package", [*pytest, "tests/package"]), ("awx", [*pytest, "tests/awx"])]
-    return [*fast, ("core", [*core, "--newest"]), *packaged, *slow]
+    others = [(name, [*pytest, f"tests/{name}"]) for name in ("package", "playbooks", "documentation", "awx")]
+    return [*fast, ("core", [*core, "--newest"]), *others, *slow]
 
 
 def main() -> int:
