@@ -313,6 +313,7 @@ _NOTHING: dict[str, Any] = {
     "changed_files": [],
     "changed_links": [],
     "generation": None,
+    "generation_before": None,
 }
 
 

@@ -166,6 +166,7 @@ class Awx:
         }
         if self.image is None:  # then nothing of this machine's user takes part
             environment["HOME"] = str(self.directory / "home")
+            environment["PYTHONPATH"] = ""
             environment["PATH"] = os.pathsep.join([str(BIN), os.environ["PATH"]])
         return environment
 

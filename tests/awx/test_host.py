@@ -41,7 +41,11 @@ def test_a_host_without_services_says_so(awx: Awx) -> None:
 def test_a_deployment_is_foretold_in_check_mode(awx: Awx) -> None:
     job = awx.launch("vLLM deploy", credentials=ENGINE_KEY, check=True)
     assert job.status == "successful", job.output
-    assert "vllm@micro.service" in job.output
+    assert "Check mode cannot tell more than that everything would be deployed" in job.output
+    assert "requirements_collections/ansible_collections/llmops/inference/roles" in job.output, (
+        "what the sync installed"
+    )
+    assert on_host("getent", "group", "vllm").returncode != 0, "nothing was done"
 
 
 def test_the_host_is_planned_as_it_is(awx: Awx) -> None:
