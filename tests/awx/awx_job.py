@@ -129,7 +129,8 @@ class Awx:
             "process_isolation": True,
             "process_isolation_executable": "podman",
             "container_image": self.image,
-            "container_options": ["--network=none", "--pull=never"],
+            # As test hosts are: crun may raise no limit here, as its filter of devices would need.
+            "container_options": ["--network=none", "--pull=never", "--privileged"],
         }
 
     def _sync_collections(self) -> None:
