@@ -30,6 +30,7 @@ FILES = sorted(path.stem for path in DEFINITIONS.glob("*.yml"))
 TEMPLATES = {item["name"]: item for item in definitions("job_templates")["job_templates"]}
 WORKFLOWS = definitions("workflows")["workflows"]
 PLAY = yaml.safe_load((ROOT / "playbooks" / "awx.yml").read_text(encoding="utf-8"))[0]
+TASKS = yaml.safe_load((ROOT / "playbooks" / "tasks" / "awx_objects.yml").read_text(encoding="utf-8"))
 MODULES = ROOT / ".venv" / "collections" / "ansible_collections" / "awx" / "awx" / "plugins"
 # Variables that are a playbook's own and no role's.
 OF_PLAYBOOKS = {"vllm_hosts", "vllm_plan_html", "vllm_serial"}
@@ -220,9 +221,9 @@ def unknown(arguments: Mapping[str, Any], options: Mapping[str, Any], where: str
 
 
 def tasks() -> list[tuple[str, str, dict[str, Any]]]:
-    """Return the name, the module and the arguments of each task of the play."""
+    """Return the name, the module and the arguments of each object's task."""
     found = []
-    for task in PLAY["tasks"]:
+    for task in TASKS:
         (module,) = [key for key in task if key.startswith("awx.awx.")]
         found.append((task["name"], module.removeprefix("awx.awx."), task[module]))
     return found
@@ -246,7 +247,7 @@ def test_the_nodes_of_workflows_have_only_documented_options() -> None:
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What each task of the play says where there is no AWX, if every task is tried all the same."""
     home = tmp_path_factory.mktemp("awx")
-    trial = {**PLAY, "tasks": [{**task, "ignore_errors": True} for task in PLAY["tasks"]]}
+    trial = {**PLAY, "tasks": [{**task, "ignore_errors": True} for task in TASKS]}
     (home / "play.yml").write_text(yaml.safe_dump([trial]), encoding="utf-8")
     secrets = {"awx_ssh_private_key": "key", "awx_engine_api_key": "secret", "awx_hub_token": "secret"}
     env = os.environ | {
