@@ -260,7 +260,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "ANSIBLE_NOCOLOR": "1",
     }
     variables = json.dumps({**secrets, "awx_directory": str(DEFINITIONS)})
-    play = [Path(sys.executable).with_name("ansible-playbook"), "play.yml", "-e", variables]
+    play = [str(Path(sys.executable).with_name("ansible-playbook")), "play.yml", "-e", variables]
     ran = subprocess.run(play, cwd=home, env=env, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     parts = ran.stdout.split("TASK [")[1:]

@@ -8,13 +8,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from ansible_collections.llmops.inference.tests.tools.environments import ROOT
 
 
-def ansible(*command: str, environment: Mapping[str, str] | None = None, status: int = 0) -> str:
+def ansible(*command: str, environment: dict[str, str] | None = None, status: int = 0) -> str:
     """Return what the command says; its exit status has to be ``status``."""
     env = os.environ | {"ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"} | (environment or {})
     program = Path(sys.executable).with_name(command[0])

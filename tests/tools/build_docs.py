@@ -32,7 +32,13 @@ def write_source() -> None:
         page.write_text(text.replace(f"]({depth}../", f"]({REPOSITORY}"), encoding="utf-8")
     reference = SOURCE / "reference"
     reference.mkdir()
-    command = [BIN / "antsibull-docs", "collection", "--use-current", "--squash-hierarchy", "--fail-on-error"]
+    command: list[str | Path] = [
+        BIN / "antsibull-docs",
+        "collection",
+        "--use-current",
+        "--squash-hierarchy",
+        "--fail-on-error",
+    ]
     env = os.environ | {
         "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
@@ -44,7 +50,7 @@ def write_source() -> None:
 def main() -> int:
     """Return the exit status."""
     write_source()
-    build = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", SOURCE, SITE]
+    build: list[str | Path] = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", SOURCE, SITE]
     status = subprocess.run(build, check=False).returncode
     if status == 0:
         print(f"{SITE.relative_to(ROOT)}/index.html")

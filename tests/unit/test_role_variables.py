@@ -88,7 +88,7 @@ def play(role: str, variables: dict[str, Any], tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("role", ROLE_NAMES)
 def test_every_role_refuses_a_misspelt_variable_before_it_looks_at_the_host(role: str, tmp_path: Path) -> None:
-    present = {name: {} for name in results_of(role)} | {f"{role}_misspelt": 1}
+    present: dict[str, Any] = {name: {} for name in results_of(role)} | {f"{role}_misspelt": 1}
     said = play(role, present, tmp_path)
     assert f"{role}_misspelt is no variable of the role {role}" in said
     assert "UNREACHABLE" not in said
