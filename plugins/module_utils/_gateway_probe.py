@@ -10,53 +10,23 @@ through long prompts is busy, and taking a busy engine out would only bury the o
 
 from __future__ import annotations
 
-import http.client
 import json
-import re
 import socket
 import socketserver
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ._errors import InferenceError
 from ._health import Endpoint, generate
+from ._metrics import Metrics, parse_metrics, read_metrics
 
 _METRICS_SECONDS = 2.0
-_METRIC = re.compile(r"vllm:(generation_tokens_total|prompt_tokens_total|kv_cache_usage_perc)(?:\{.*\})? (\S+)$")
 # The first file descriptor that systemd hands over.
 _LISTENING_SOCKET = 3
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far an engine has come: tokens counted since it started, and the fraction of its KV cache in use."""
-
-    tokens: float
-    kv_cache_usage: float
-
-    def beyond(self, before: Progress | None) -> bool:
-        """Whether the engine worked since ``before``; while it reads a long prompt, only its cache fills."""
-        if before is None:
-            return False
-        filling = self.kv_cache_usage > 0 and self.kv_cache_usage != before.kv_cache_usage
-        return self.tokens > before.tokens or (filling and self.tokens == before.tokens)
-
-
-def parse_progress(text: str) -> Progress | None:
-    """Read an engine's ``/metrics``; None where they are no engine's."""
-    found: dict[str, float] = {}
-    for line in text.splitlines():
-        metric = _METRIC.match(line)
-        if metric:
-            found[metric[1]] = found.get(metric[1], 0.0) + float(metric[2])
-    if "generation_tokens_total" not in found:
-        return None
-    tokens = found["generation_tokens_total"] + found.get("prompt_tokens_total", 0.0)
-    return Progress(tokens, found.get("kv_cache_usage_perc", 0.0))
 
 
 @dataclass
@@ -90,33 +60,24 @@ class Watch:
     endpoint: Endpoint
     deadline: float
     verdict: Verdict
-    last: Progress | None = field(default=None)
+    last: Metrics | None = None
 
     def look(self) -> None:
         """Do one round, which takes at most about ``deadline``."""
-        before = read_progress(self.endpoint)
+        before = self._read()
         problem = None
-        if before is None or not before.beyond(self.last):
+        if before is None or not before.worked_since(self.last):
             try:
                 generate(self.endpoint, tokens=1, deadline=self.deadline)
             except InferenceError as error:
-                after = read_progress(self.endpoint)
-                problem = None if after is not None and after.beyond(before) else str(error)
+                after = self._read()
+                problem = None if after is not None and after.worked_since(before) else str(error)
                 before = after
         self.last = before
         self.verdict.take(problem)
 
-
-def read_progress(endpoint: Endpoint) -> Progress | None:
-    """Ask an engine how far it is; None where it does not say."""
-    connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=_METRICS_SECONDS)
-    try:
-        connection.request("GET", "/metrics")
-        return parse_progress(connection.getresponse().read().decode("utf-8", "replace"))
-    except (OSError, http.client.HTTPException, ValueError):
-        return None
-    finally:
-        connection.close()
+    def _read(self) -> Metrics | None:
+        return parse_metrics(read_metrics(self.endpoint, _METRICS_SECONDS))
 
 
 def _watch_forever(name: str, watch: Watch, interval: float) -> None:

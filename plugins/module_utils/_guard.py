@@ -67,11 +67,13 @@ def admit(ticket: Ticket) -> None:
 def ready(ticket: Ticket) -> None:
     """Return once the service has generated a token; the devices are then free for the next start.
 
-    There is no deadline here: TimeoutStartSec= of the unit is the one limit. The main process dying ends the wait
-    too, because systemd then kills this process.
+    There is no deadline here: TimeoutStartSec= of the unit is the one limit. InferenceError where the engine ends
+    before it listens: systemd does no more about that than to wait for this process.
     """
-    endpoint = ticket.endpoint
+    endpoint, engine = ticket.endpoint, Path("/proc", os.environ["MAINPID"])
     while not listening(endpoint):
+        if not engine.exists():
+            raise InferenceError(f"the engine of service '{ticket.service}' ended before it listened")
         time.sleep(_POLL_SECONDS)
     if endpoint.socket:
         os.chmod(endpoint.socket, _SOCKET_MODE)

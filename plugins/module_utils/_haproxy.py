@@ -116,6 +116,26 @@ def of_host(servers: Sequence[Server], host: str, services: Sequence[str]) -> li
     return [server for server in here if not services or server.service in services]
 
 
+def last_ones(servers: Sequence[Server], leaving: Sequence[Server]) -> list[Server]:
+    """Those of ``leaving`` without which a model that several servers are configured for would have none.
+
+    A model with one server has no other to turn to: it is none of them.
+    """
+    names = {(server.backend, server.name) for server in leaving}
+    stays: dict[str, list[Server]] = {}
+    for server in servers:
+        if (server.backend, server.name) not in names:
+            stays.setdefault(server.backend, []).append(server)
+    return [
+        server
+        for server in leaving
+        if server.up
+        and not server.drained
+        and server.backend in stays
+        and not any(other.up and not other.drained for other in stays[server.backend])
+    ]
+
+
 def wait(
     look: Callable[[], list[Server]], done: Callable[[Server], bool], timeout: float
 ) -> tuple[list[Server], list[Server]]:

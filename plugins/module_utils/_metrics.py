@@ -28,7 +28,15 @@ class Metrics:
 
     requests: float
     finished: int
-    progress: tuple[float, ...]
+    progress: tuple[float, float, float]  # prompt tokens, generated tokens, fraction of the KV cache in use
+
+    def worked_since(self, before: Metrics | None) -> bool:
+        """Whether tokens were counted since, by the same engine, or its cache fills as it does under a long prompt."""
+        if before is None:
+            return False
+        tokens, tokens_before = sum(self.progress[:2]), sum(before.progress[:2])
+        usage, usage_before = self.progress[2], before.progress[2]
+        return tokens > tokens_before or (tokens == tokens_before and 0 < usage != usage_before)
 
 
 def parse_metrics(text: str) -> Metrics | None:
@@ -37,13 +45,16 @@ def parse_metrics(text: str) -> Metrics | None:
     for name, value in _SAMPLE.findall(text):
         with contextlib.suppress(ValueError):
             sums[name] = sums.get(name, 0.0) + float(value)
-    moving = ("prompt_tokens_total", "generation_tokens_total", "kv_cache_usage_perc")
     if "generation_tokens_total" not in sums:
         return None
     return Metrics(
         requests=sums.get("num_requests_running", 0.0) + sums.get("num_requests_waiting", 0.0),
         finished=int(sums.get("request_success_total", 0)),
-        progress=tuple(sums.get(name, 0.0) for name in moving),
+        progress=(
+            sums.get("prompt_tokens_total", 0.0),
+            sums["generation_tokens_total"],
+            sums.get("kv_cache_usage_perc", 0.0),
+        ),
     )
 
 

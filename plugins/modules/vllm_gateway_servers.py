@@ -49,8 +49,15 @@ options:
     description:
       - Seconds to wait, with O(state=drained) for the requests under way, with O(state=ready) for the checks.
       - It is an error when they are not enough. What was set stays set.
+      - With V(0) nothing is waited for, which is no error.
     type: float
     default: 300
+  allow_last:
+    description:
+      - Whether O(state=drained) may leave a model without a server where it has others that are drained or down.
+      - It is refused otherwise, and nothing is set. The only server that a model has at all can always be taken out.
+    type: bool
+    default: false
   socket:
     description: The socket of HAProxy's master.
     type: path
@@ -118,6 +125,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._haproxy import (
     STATE_FILE,
     Gateway,
     Server,
+    last_ones,
     of_host,
     wait,
 )
@@ -128,10 +136,14 @@ def set_servers(gateway: Gateway, params: dict[str, Any], check_mode: bool) -> d
     host, services, drained = params["host"], params["services"], params["state"] == "drained"
     if not gateway.running():
         return _result(False, f"Nothing was done: no gateway runs here (nothing answers on {params['socket']}).", [])
-    servers = of_host(gateway.servers(), host, services)
+    every = gateway.servers()
+    servers = of_host(every, host, services)
     if not servers:
         return _result(False, f"Nothing was done: the gateway has no server of {host}.", [])
     wrong = [server for server in servers if server.drained != drained]
+    last = last_ones(every, wrong) if drained and not params["allow_last"] else []
+    if last:
+        raise InferenceError(_nobody_left(last, every), servers=[asdict(server) for server in servers])
     word = "Drained" if drained else "Ready"
     names = ", ".join(server.name for server in servers)
     if check_mode:
@@ -145,11 +157,24 @@ def set_servers(gateway: Gateway, params: dict[str, Any], check_mode: bool) -> d
         (lambda server: server.sessions == 0) if drained else (lambda server: server.up),
         params["timeout"],
     )
-    if late:
+    if late and params["timeout"]:
         raise InferenceError(
             _too_late(late, drained, params["timeout"]), servers=[asdict(server) for server in servers]
         )
-    return _result(bool(wrong), f"{word}: {names}; {'no request is left' if drained else 'all checks pass'}.", servers)
+    reached = "no request is left" if drained else "all checks pass"
+    waiting = ", ".join(server.name for server in late)
+    return _result(bool(wrong), f"{word}: {names}; {f'not waited for {waiting}' if late else reached}.", servers)
+
+
+def _nobody_left(last: Sequence[Server], every: Sequence[Server]) -> str:
+    backends = {server.backend for server in last}
+    names = {server.name for server in last}
+    others = [server for server in every if server.backend in backends and server.name not in names]
+    states = ", ".join(f"{server.name} is {'drained' if server.drained else 'down'}" for server in others)
+    return (
+        f"{', '.join(sorted(names))} would leave its model without a server, because {states}: take these back in or "
+        "repair them first, or accept it with allow_last (vllm_gateway_drain_last)."
+    )
 
 
 def _too_late(late: Sequence[Server], drained: bool, timeout: float) -> str:
@@ -171,6 +196,7 @@ def main() -> None:
             "services": {"type": "list", "elements": "str", "default": []},
             "state": {"type": "str", "choices": ["drained", "ready"], "required": True},
             "timeout": {"type": "float", "default": 300},
+            "allow_last": {"type": "bool", "default": False},
             "socket": {"type": "path", "default": MASTER_SOCKET},
             "state_file": {"type": "path", "default": STATE_FILE},
         },

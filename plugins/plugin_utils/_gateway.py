@@ -60,7 +60,13 @@ def _service_of(
     host: str, service: Mapping[str, Any], variables: Mapping[str, Any], gateway: str, problems: list[str]
 ) -> dict[str, Any]:
     address = str(service.get("host") or "127.0.0.1")
-    if address in _EVERY_ADDRESS:
+    if service.get("socket"):
+        problems.append(
+            f"service {service.get('name')} of {host} listens on its unix socket, and HAProxy, which shuts itself off "
+            "from the file system, reaches none: give it a port instead of `socket: true`, or leave it out of "
+            "vllm_gateway_services."
+        )
+    elif address in _EVERY_ADDRESS:
         address = "127.0.0.1" if host == gateway else str(variables.get("ansible_host") or host)
     elif host != gateway and _is_loopback(address):
         problems.append(

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.llmops.inference.plugins.module_utils._gateway_probe import (
-    Progress,
     Verdict,
-    parse_progress,
     watches_of,
 )
+from ansible_collections.llmops.inference.plugins.module_utils._metrics import Metrics, parse_metrics
 
 ROLE = Path(__file__).resolve().parents[2] / "roles/vllm_gateway"
 # As an engine says it, with a second engine of the same process.
@@ -32,23 +31,27 @@ vllm:kv_cache_usage_perc{engine="0",model_name="mini"} 0.25
 
 
 def test_counters_are_read_over_all_engines_of_a_service() -> None:
-    assert parse_progress(METRICS) == Progress(tokens=1350.0, kv_cache_usage=0.25)
-    assert parse_progress("up 1\n") is None
+    assert parse_metrics(METRICS) == Metrics(requests=0.0, finished=0, progress=(1200.0, 150.0, 0.25))
+    assert parse_metrics("up 1\n") is None
+
+
+def counted(tokens: float, usage: float) -> Metrics:
+    return Metrics(requests=1, finished=0, progress=(tokens - 1, 1, usage))
 
 
 @pytest.mark.parametrize(
     ("before", "after", "worked"),
     [
-        (None, Progress(10, 0.1), False),
-        (Progress(10, 0.1), Progress(10, 0.1), False),
-        (Progress(10, 0.1), Progress(11, 0.1), True),
-        (Progress(10, 0.1), Progress(10, 0.2), True),  # reading a long prompt
-        (Progress(10, 0.1), Progress(10, 0.0), False),  # a client went away
-        (Progress(10, 0.0), Progress(1, 0.1), False),  # it was restarted
+        (None, counted(10, 0.1), False),
+        (counted(10, 0.1), counted(10, 0.1), False),
+        (counted(10, 0.1), counted(11, 0.1), True),
+        (counted(10, 0.1), counted(10, 0.2), True),  # reading a long prompt
+        (counted(10, 0.1), counted(10, 0.0), False),  # a client went away
+        (counted(10, 0.0), counted(1, 0.1), False),  # it was restarted
     ],
 )
-def test_an_engine_works_when_its_counters_say_so(before: Progress | None, after: Progress, worked: bool) -> None:
-    assert after.beyond(before) is worked
+def test_an_engine_works_when_its_counters_say_so(before: Metrics | None, after: Metrics, worked: bool) -> None:
+    assert after.worked_since(before) is worked
 
 
 def test_one_miss_is_none_and_one_token_is_enough() -> None:

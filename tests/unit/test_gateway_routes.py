@@ -54,6 +54,12 @@ def test_another_host_has_to_listen_where_the_gateway_reaches_it() -> None:
     assert services_of(["gpu-1"], variables, "edge")[0]["address"] == "10.0.0.11"
 
 
+def test_a_service_on_a_socket_is_beyond_a_gateway() -> None:
+    variables = {"box": {"vllm_services_layout": [layout(port=None, socket=True)]}}
+    with pytest.raises(InferenceError, match=r"mini of box listens on its unix socket.* a port instead"):
+        services_of(["box"], variables, "box")
+
+
 def test_every_address_is_the_one_that_ansible_knows() -> None:
     variables = {"gpu-1": {"ansible_host": "10.0.0.11", "vllm_services_layout": [layout(host="0.0.0.0")]}}
     assert services_of(["gpu-1"], variables, "edge")[0]["address"] == "10.0.0.11"

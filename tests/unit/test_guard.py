@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,16 @@ def test_a_start_holds_all_its_devices_and_says_what_it_was_started_with(host: P
     _guard.admit(ticket("medium", port, "GPU-a", "GPU-b"))
     assert locks(host) == {"GPU-a": "medium", "GPU-b": "medium"}
     assert "digest of medium" in (host / "medium/started.json").read_text()
+
+
+def test_an_engine_that_ends_before_it_listens_is_waited_for_no_longer(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with subprocess.Popen(["sleep", "0.1"]) as engine:
+        monkeypatch.setenv("MAINPID", str(engine.pid))
+        engine.wait()
+    with pytest.raises(InferenceError, match="engine of service 'mini' ended before it listened"):
+        _guard.ready(ticket("mini", port))
 
 
 def test_a_neighbour_waits_while_the_device_is_held_and_then_gives_up_naming_the_holder(host: Path, port: int) -> None:

@@ -10,6 +10,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._errors import In
 from ansible_collections.llmops.inference.plugins.module_utils._haproxy import (
     Gateway,
     Server,
+    last_ones,
     of_host,
     parse_servers,
     parse_sessions,
@@ -54,6 +55,22 @@ def test_servers_are_read() -> None:
 def test_what_is_no_list_of_servers_is_said() -> None:
     with pytest.raises(InferenceError, match="Unknown command"):
         parse_servers("Unknown command: 'show servers state'\n")
+
+
+def server(host: str, model: str = "mini", drained: bool = False, up: bool = True) -> Server:
+    return Server(f"model-{model}", f"{host}:{model}", drained, up)
+
+
+def test_what_leaves_a_model_without_a_server_is_known() -> None:
+    a, b = server("a"), server("b")
+    assert last_ones([a, b], [a]) == []
+    for away in (server("b", drained=True), server("b", up=False)):
+        assert last_ones([a, away], [a]) == [a]
+    assert last_ones([a], [a]) == [], "it has no other"
+    assert last_ones([a, server("b", "micro")], [a]) == []
+    assert last_ones([a, b], [a, b]) == [], "all at once is what was asked for"
+    down = server("a", up=False)
+    assert last_ones([down, server("b", drained=True)], [down]) == [], "it serves nobody as it is"
 
 
 def test_workers_that_finish_are_counted_and_the_master_is_not() -> None:

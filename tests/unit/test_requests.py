@@ -56,7 +56,7 @@ def test_the_watchdogs_own_requests_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "mini").mkdir()
     assert ledger.read() is None
     for finished in (1, 2, 3, 14):  # one of its own between any two looks, and ten of others before the last
-        ledger.record("first", Metrics(0, finished, ()), own=True)
+        ledger.record("first", Metrics(0, finished, (0, 0, 0)), own=True)
     tally = ledger.read()
     assert tally is not None
     assert sum(tally.hours.values()) == 10
@@ -66,7 +66,7 @@ def test_a_file_that_nobody_can_read_is_begun_anew(tmp_path: Path) -> None:
     (tmp_path / "mini").mkdir()
     (tmp_path / "mini/requests.json").write_text("[1")
     ledger = Ledger("mini", tmp_path)
-    ledger.record("first", Metrics(0, 5, ()), own=False)
+    ledger.record("first", Metrics(0, 5, (0, 0, 0)), own=False)
     tally = ledger.read()
     assert tally is not None
     assert sum(tally.hours.values()) == 4

@@ -115,7 +115,7 @@ def test_what_was_changed_by_hand_is_shown_and_put_back_without_a_restart() -> N
     number = site.current()
     by_hand = (
         f"cd /etc/vllm/{number} && rm services/mini/engine.yaml && chmod 0644 services/mini/secrets"
-        " && echo 'STRANGE=\"1\"' >> services/micro/environment && chown vllm plan.json"
+        " && echo 'STRANGE=\"1\"' >> services/micro/environment && chown vllm services/micro/engine.yaml"
         " && rm /etc/systemd/system/vllm@micro.service.d && systemctl --quiet disable vllm.target"
         " && rm /etc/vllm/current"
     )

@@ -187,10 +187,10 @@ def wait_for(server: str, state: str, seconds: float, gateway: str = "gateway") 
     return time.monotonic() - began
 
 
-def play(*arguments: str) -> str:
-    """Run a playbook of the scenario and return what it printed."""
+def play(*arguments: str, status: int = 0) -> str:
+    """Run a playbook of the scenario, which has to end with that status, and return what it printed."""
     directory = Path(__file__).resolve().parents[1]
     command = ["ansible-playbook", "--inventory", str(directory / "inventory.yml"), *arguments]
     ran = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, timeout=300)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.returncode == status, ran.stdout + ran.stderr
     return ran.stdout

@@ -25,6 +25,7 @@ FILL_LIMIT_BYTES = 8 * GIB
 SAMPLE = (
     "medium-131072-and-0.6-GiB",
     "mini-131072-and-1-GiB-calibrated",
+    "mini-131072-and-3-GiB",
     "micro-0.97-alone",
     "two-both-fit-backwards",
     "mini-longest-in-0.06",
