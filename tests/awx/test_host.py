@@ -29,6 +29,9 @@ def awx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Awx]:
     awx = Awx(tmp_path_factory.mktemp("awx") / "runner", Path(__file__).with_name("inventory") / "hosts.yml")
     awx.require("containers/podman")
     yield awx
+    print(
+        on_host("journalctl", "--unit", "vllm@micro", "--lines", "80", "--no-pager").stdout
+    )  # shown where a test failed
     subprocess.run([host, "down", HOST], check=True)
 
 
