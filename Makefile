@@ -1,14 +1,16 @@
 # Everything a developer runs; the work is done by small scripts under tests/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean lint test-fast test bench-plan bench-plan-speed bench-plan-engine bench-gateway clean
+.PHONY: help setup demo demo-clean lint docs test-fast test test-matrix bench-plan bench-plan-speed bench-plan-engine bench-gateway clean
 
 help:
 	@echo "make setup       tools and this collection in .venv"
 	@echo "make demo        three model endpoints on a test host of this machine, then their speeds"
 	@echo "make demo-clean  remove what the demo made"
 	@echo "make lint        format, types, roles, playbooks, documentation"
+	@echo "make docs        the documentation as a site, build/docs/html/index.html"
 	@echo "make test-fast   lint and unit tests"
-	@echo "make test        test-fast and the scenarios on real systemd hosts"
+	@echo "make test        test-fast, sanity, package, documentation, AWX, and the scenarios on real systemd hosts"
+	@echo "make test-matrix ansible-test on every ansible-core and Python that the collection supports"
 	@echo "make bench-plan  how fast plans are made, and whether the real engine agrees with them"
 	@echo "make bench-gateway  what the gateway adds to an engine, measured into docs/gateway-overhead.md"
 	@echo "make clean       remove .venv and the test hosts of this checkout"
@@ -28,12 +30,18 @@ demo-clean:
 lint: setup
 	@tests/tools/lint
 
+docs: setup
+	@.venv/bin/python tests/tools/build_docs.py
+
 test-fast: setup
-	@.venv/bin/python tests/tools/run_tests.py --fast
+	@PYTHONPATH=.venv/collections .venv/bin/python tests/tools/run_tests.py --fast
 
 # SCENARIOS="runtime models" runs these only.
 test: setup
-	@.venv/bin/python tests/tools/run_tests.py $(SCENARIOS)
+	@PYTHONPATH=.venv/collections .venv/bin/python tests/tools/run_tests.py $(SCENARIOS)
+
+test-matrix: setup
+	@PYTHONPATH=.venv/collections .venv/bin/python tests/tools/core_matrix.py
 
 # PARTS=speed or PARTS=engine does one part only; HOSTS="1 100" plans for so many hosts only.
 PARTS = speed engine

@@ -5,18 +5,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ansible.errors import AnsibleLookupError
-from ansible.plugins.lookup import LookupBase
-from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._history import read_history
-
 DOCUMENTATION = r"""
 name: result_history
 short_description: Read the runs of a benchmark that were kept
 version_added: 1.0.0
-author: The llmops.inference maintainers
+author: The llmops.inference maintainers (@llmops)
 description:
   - Reads every run in some directories of the controller, the oldest first. A directory that does not exist has none.
   - A directory holds one file per run, C(NAME.json), as C(docs/schemas/result.schema.json) describes it.
@@ -44,6 +37,13 @@ _raw:
   type: list
   elements: dict
 """
+
+from typing import Any
+
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.plugin_utils._history import read_history
 
 
 class LookupModule(LookupBase):

@@ -26,6 +26,7 @@ from ._memory import Measured
 from ._plan import Settings
 from ._startup_log import ROUNDING_BYTES, StartupLog
 from ._topology import Topology
+from ._values import is_whole
 
 # Flags of the engine that decide how it talks, not what it holds.
 _SPOKEN_FLAGS = frozenset(
@@ -197,4 +198,4 @@ def from_record(data: Any) -> list[Usage]:
 
 def _is_sound(start: Usage) -> bool:
     sizes = [value for name, value in vars(start).items() if name != "follows_share" and value is not None]
-    return all(type(size) is int and size >= 0 for size in sizes) and start.share_bytes > 0
+    return all(is_whole(size) and size >= 0 for size in sizes) and start.share_bytes > 0

@@ -22,7 +22,7 @@ from typing import Any
 
 from ._errors import InferenceError
 from ._geometry import FAMILIES, Geometry
-from ._values import printable, shown
+from ._values import is_whole, printable, shown
 from ._weights import ELEMENT_BYTES, Tensor, TensorGroup, expected_tensors, group_tensors, rank_weights
 
 MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
@@ -193,7 +193,7 @@ def _entry(entry: Any, where: str) -> tuple[str, tuple[int, ...], int, int]:
 
 def _sizes(values: Any) -> tuple[int, ...] | None:
     """Return a list of whole numbers as a tuple; None for anything else."""
-    if isinstance(values, list) and all(type(value) is int and 0 <= value < 1 << 48 for value in values):
+    if isinstance(values, list) and all(is_whole(value) and 0 <= value < 1 << 48 for value in values):
         return tuple(values)
     return None
 
@@ -251,7 +251,7 @@ def _weight_files(directory: Path, index: Mapping[str, set[str]]) -> list[Path]:
 
 
 def _refuse_incomplete(file: Path, found: list[Tensor], index: Mapping[str, set[str]]) -> None:
-    missing = sorted(index.get(file.name, set()) - {name for name, _, _ in found})
+    missing = sorted(index.get(file.name, set()) - {name for name, _dtype, _shape in found})
     if missing:
         raise InferenceError(
             f"{file} lacks {len(missing)} tensors that the index places in it, first {shown(missing[0])}. "

@@ -51,7 +51,7 @@ def variables(file: File | None) -> dict[str, str]:
     """The environment variables of a file that was written for systemd; none where there is no file."""
     found = {}
     for line in file.text.splitlines() if file else []:
-        name, _, quoted = line.partition("=")
+        name, _equals, quoted = line.partition("=")
         found[name] = quoted[1:-1].replace('\\"', '"').replace("\\\\", "\\")
     return found
 
@@ -149,9 +149,12 @@ class Deployment:
         if interrupted is not None:
             self._return(interrupted)
         before = self.store.base()
-        new = kept is None and (bool(changes.files) or before is None)
-        number = self.store.next_number() if new else before if kept is None else kept
-        assert number is not None
+        if kept is not None:
+            number, new = kept, False
+        elif before is None or changes.files:
+            number, new = self.store.next_number(), True
+        else:
+            number, new = before, False
         transaction = Transaction(before, number, new, time.strftime("%Y-%m-%d %H:%M:%S %Z"), self._by)
         self.store.prepare()
         self.record.open(transaction)

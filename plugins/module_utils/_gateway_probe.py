@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import socket
 import socketserver
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -87,7 +88,8 @@ def _watch_forever(name: str, watch: Watch, interval: float) -> None:
         except Exception as error:  # one engine's strange answer must not end the watch over it
             watch.verdict.take(f"{type(error).__name__}: {error}")
         if watch.verdict.up != known:
-            print(f"{name} is {'up' if watch.verdict.up else f'down: {watch.verdict.why}'}", flush=True)
+            sys.stdout.write(f"{name} is {'up' if watch.verdict.up else f'down: {watch.verdict.why}'}\n")
+            sys.stdout.flush()
         time.sleep(interval)
 
 

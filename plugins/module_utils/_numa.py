@@ -34,7 +34,7 @@ def parse_cpu_list(text: str) -> tuple[int, ...]:
     cpus: set[int] = set()
     for part in text.strip().split(","):
         if part:
-            first, _, last = part.partition("-")
+            first, _dash, last = part.partition("-")
             cpus.update(range(int(first), int(last or first) + 1))
     return tuple(sorted(cpus))
 
@@ -50,7 +50,7 @@ def _meminfo(text: str) -> dict[str, int]:
     """Read lines like ``Node 0 MemFree: 6300692 kB`` or ``MemFree: 6300692 kB`` into bytes by name."""
     sizes = {}
     for line in text.splitlines():
-        label, _, size = line.partition(":")
+        label, _colon, size = line.partition(":")
         words = size.split()
         if words and words[0].isdigit():
             sizes[label.split()[-1]] = int(words[0]) * (1024 if words[1:] == ["kB"] else 1)

@@ -16,7 +16,7 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, Callable
 
 from ._errors import InferenceError
-from ._values import is_json, shown
+from ._values import is_json, is_whole, shown
 
 SCHEMA = 1
 
@@ -63,7 +63,7 @@ class Settings:
                 f"gpu_memory_budget must be above 0 and at most 1, not {shown(budget)}; it is the "
                 "fraction of a device's memory that the services on it may have together."
             )
-        if type(reserve) is not int or reserve < 0:
+        if not is_whole(reserve) or reserve < 0:
             raise InferenceError(f"reserve_bytes must be a whole number of bytes from 0, not {shown(reserve)}.")
 
 
@@ -180,16 +180,16 @@ class Plan:
 KINDS: Mapping[str, Callable[[Any], bool]] = {
     "str": lambda value: isinstance(value, str),
     "str | None": lambda value: value is None or isinstance(value, str),
-    "int": lambda value: type(value) is int,
-    "int | None": lambda value: value is None or type(value) is int,
+    "int": is_whole,
+    "int | None": lambda value: value is None or is_whole(value),
     "float": lambda value: type(value) in (int, float) and math.isfinite(value),
     "tuple[str, ...]": lambda value: isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value),
-    "tuple[int, ...]": lambda value: isinstance(value, (list, tuple)) and all(type(item) is int for item in value),
+    "tuple[int, ...]": lambda value: isinstance(value, (list, tuple)) and all(map(is_whole, value)),
     "tuple[PlannedService, ...]": lambda value: isinstance(value, tuple),
     "tuple[PlannedDevice, ...]": lambda value: isinstance(value, tuple),
     "tuple[Refusal, ...]": lambda value: isinstance(value, tuple),
     "Mapping[str, str]": lambda value: isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values()),
-    "Mapping[str, int]": lambda value: isinstance(value, Mapping) and all(type(v) is int for v in value.values()),
+    "Mapping[str, int]": lambda value: isinstance(value, Mapping) and all(map(is_whole, value.values())),
     "Mapping[str, Any]": lambda value: isinstance(value, Mapping) and is_json(value),
     "Mapping[str, Any] | None": lambda value: value is None or (isinstance(value, Mapping) and is_json(value)),
 }

@@ -112,7 +112,7 @@ def _service_files(planned: PlannedService, service: Service, neighbours: int, b
         start_timeout=service.start_timeout,
         neighbours=neighbours,
         digest=_digest(
-            box.digest_key, [*(file.text for _, file in sorted(files.items())), template, _section_service(drop_in)]
+            box.digest_key, [*(file.text for _path, file in sorted(files.items())), template, _section_service(drop_in)]
         ),
         gpu_health=dict(box.gpu_health),
         watchdog=service.watchdog,

@@ -91,7 +91,7 @@ def _neighbourhoods(claims: Mapping[str, Claim]) -> list[list[str]]:
                 devices |= group[0]
                 names += group[1]
         groups = [*apart, (devices, names)]
-    return [names for _, names in groups]
+    return [names for _devices, names in groups]
 
 
 def _grow(claims: dict[str, Claim], room: Mapping[str, int]) -> dict[str, int]:

@@ -13,14 +13,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Optional
 
 from . import _durable
 from ._errors import InferenceError
 from ._places import RECOVER_FILE, TARGET_FILE, TEMPLATE_FILE, WATCHDOG_FILE, Paths, drop_in_directory, timer_name
 
 # Path of a link -> where it points and where it should; None: it is not there, or should not be.
-Links = Mapping[str, "tuple[Optional[str], Optional[str]]"]
+Links = Mapping[str, "tuple[str | None, str | None]"]
 
 
 class UnitLinks:

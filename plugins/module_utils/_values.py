@@ -81,12 +81,15 @@ class Fields:
         return value
 
 
+def is_whole(value: Any) -> bool:
+    """Whether ``value`` is a whole number; to Python, true and false are some as well."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def as_integer(value: Any) -> int | None:
     """Return the whole number that ``value`` is or, as templates give it, spells; None otherwise."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return value
+    if is_whole(value):
+        return int(value)
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value.strip()):
         return int(value)
     return None

@@ -52,7 +52,7 @@ def parse_xid(text: str) -> Xid | None:
 
 def pci_address(text: str) -> str:
     """Return an address as ``domain:bus:device``, in the kernel's spelling and without a function."""
-    domain, _, rest = text.partition(".")[0].lower().partition(":")
+    domain, _separator, rest = text.partition(".")[0].lower().partition(":")
     return f"{domain[-4:].rjust(4, '0')}:{rest}" if rest.count(":") else f"0000:{domain}:{rest}"
 
 

@@ -141,6 +141,11 @@ generation:
   returned: success
   type: int
   sample: 7
+generation_before:
+  description: The generation that was in force before, the same where nothing changed; V(null) where there was none.
+  returned: when O(state=present) or O(state=rolled_back)
+  type: int
+  sample: 6
 plan:
   description:
     - The plan in force, as RV(llmops.inference.vllm_plan#module:plan) has it.
@@ -308,6 +313,7 @@ _NOTHING: dict[str, Any] = {
     "changed_files": [],
     "changed_links": [],
     "generation": None,
+    "generation_before": None,
 }
 
 
@@ -393,6 +399,7 @@ class Deploy:
             )
         return {
             "changed": changes.any,
+            "generation_before": self.host.deployment().base(),
             "plan": wanted.plan.to_dict() if wanted.plan else None,
             "services": deployed_rows(wanted.plan, changes, {}, endpoints(wanted.files)),
             "removed": list(changes.remove),

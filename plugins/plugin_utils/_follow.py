@@ -79,7 +79,7 @@ class FollowingAction(ActionBase):
         out = answer["stdout"]
         if not out:  # not every connection plugin raises where there is no host to connect to
             raise AnsibleConnectionFailure(answer.get("stderr") or "no answer")
-        head, _, tail = out.partition("\n---")
+        head, _separator, tail = out.partition("\n---")
         alive, *lines = head.splitlines()
         result = json.loads(tail) if tail.strip() else None
         return [line for line in lines if line.strip()], result, alive.strip() == "alive"

@@ -12,13 +12,13 @@ Value = Union[str, int, float]
 _VOID = ("meta",)
 
 
-def element(name: str, /, *children: str, **attributes: Value) -> str:
+def element(tag: str, /, *children: str, **attributes: Value) -> str:
     """Return an element; children are markup, attribute values are text. ``class_`` and ``data_x`` lose their ``_``."""
     written = "".join(f' {_attribute(key)}="{_value(value)}"' for key, value in attributes.items())
-    if name in _VOID:
-        return f"<{name}{written}/>"
+    if tag in _VOID:
+        return f"<{tag}{written}/>"
     # Always with an end: to a reader of HTML, <div/> would go on.
-    return f"<{name}{written}>{''.join(children)}</{name}>"
+    return f"<{tag}{written}>{''.join(children)}</{tag}>"
 
 
 def text(content: object) -> str:

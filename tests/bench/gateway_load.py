@@ -70,7 +70,7 @@ class Load:
         seconds: dict[str, list[float]] = {DIRECT: [], THROUGH: []}
         for pair in range(pairs + WARM_UP):
             for way in (DIRECT, THROUGH) if pair % 2 else (THROUGH, DIRECT):
-                first, _ = await self.complete(way, 2)
+                first, _last = await self.complete(way, 2)
                 if pair >= WARM_UP:
                     seconds[way].append(first)
         return seconds
@@ -83,10 +83,10 @@ class Load:
                 left = iter(range(requests))
 
                 async def work(way: str = way, left: Any = left) -> int:
-                    return sum([(await self.complete(way, tokens))[1] for _ in left])
+                    return sum([(await self.complete(way, tokens))[1] for _request in left])
 
                 began = time.perf_counter()
-                counted = sum(await asyncio.gather(*[work() for _ in range(abreast)]))
+                counted = sum(await asyncio.gather(*[work() for _client in range(abreast)]))
                 if number:  # the first one warms up
                     found[way].append([counted, time.perf_counter() - began])
         return found

@@ -66,7 +66,7 @@ class Bench:
                 record: dict[str, Any] = {"start": what, "command": running.command, "before": before}
                 waiting.append((running, record))
                 self.steps.append(record)
-            while any("outcome" not in record for _, record in waiting):
+            while any("outcome" not in record for _process, record in waiting):
                 time.sleep(0.25)
                 for running, record in waiting:
                     if "outcome" not in record:

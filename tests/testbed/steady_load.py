@@ -67,7 +67,7 @@ async def drive(arguments: argparse.Namespace) -> Result:
     ending, result = asyncio.Event(), Result()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
     client = openai.AsyncOpenAI(base_url=arguments.url, api_key=os.environ["LOAD_API_KEY"], max_retries=0, timeout=120)
-    await asyncio.gather(*(client_loop(client, arguments.model, ending, result) for _ in range(arguments.clients)))
+    await asyncio.gather(*(client_loop(client, arguments.model, ending, result) for _turn in range(arguments.clients)))
     result.ended = time.time()
     return result
 

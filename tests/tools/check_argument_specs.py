@@ -34,6 +34,8 @@ def differences(role: Path) -> Iterator[str]:
 
     if not specification:
         yield "has no meta/argument_specs.yml"
+    if not any("misnamed_variables" in path.read_text(encoding="utf-8") for path in (role / "vars").glob("*.yml")):
+        yield "takes a misspelt variable for none: look for the lookup misnamed_variables in another role's vars"
     for name in sorted(defaults.keys() - options.keys()):
         yield f"{name} has a default, and meta/argument_specs.yml does not know it"
     for name, option in sorted(options.items()):

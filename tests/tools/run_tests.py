@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from xml.etree import ElementTree
 
+from ansible_collections.llmops.inference.tests.tools import compatibility
+
 ROOT = Path(__file__).resolve().parents[2]
 REPORTS = ROOT / "build" / "reports"
 IN_TESTBED = str(ROOT / "tests" / "testbed" / "in-testbed")
@@ -39,6 +41,7 @@ def run(step: str, command: list[str]) -> tuple[int, int]:
     report.unlink(missing_ok=True)
     print(f"{step} ...", flush=True)
     started = time.monotonic()
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with log.open("w", encoding="utf-8") as output:
         status = subprocess.run(
             command,
@@ -47,7 +50,7 @@ def run(step: str, command: list[str]) -> tuple[int, int]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTEST_ADDOPTS": f"--junitxml={report}", "NO_COLOR": "1"},
+            env={**environment, "PYTEST_ADDOPTS": f"--junitxml={report}", "NO_COLOR": "1"},
         ).returncode
     passed, failed = counts(report)
     if status == 0:
@@ -60,25 +63,42 @@ def run(step: str, command: list[str]) -> tuple[int, int]:
     return passed, failed
 
 
+def scenario_names() -> list[str]:
+    """Return the names of all scenarios."""
+    return sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
+
+
 def steps(arguments: list[str]) -> list[tuple[str, list[str]]]:
     """Return the name and the command of each step."""
-    scenarios = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
+    scenarios = scenario_names()
     unknown = set(arguments) - {"--fast"} - set(scenarios)
     if unknown:
         raise SystemExit(f"run_tests: no scenario {', '.join(sorted(unknown))}; there are {', '.join(scenarios)}")
     wanted = [name for name in arguments if name != "--fast"]
+    core = [IN_TESTBED, "env", f"PYTHONPATH={ROOT / '.venv/collections'}", "python", "tests/tools/core_matrix.py"]
     fast = [("lint", [str(ROOT / "tests" / "tools" / "lint")]), ("unit", [IN_TESTBED, "python", "-m", "pytest"])]
     slow = [(name, [IN_TESTBED, "molecule", "test", "--scenario-name", name]) for name in wanted or scenarios]
     if wanted:
         return slow
-    return fast if "--fast" in arguments else fast + slow
+    if "--fast" in arguments:
+        return fast
+    pytest = [IN_TESTBED, "python", "-m", "pytest"]
+    others = [(name, [*pytest, f"tests/{name}"]) for name in ("package", "playbooks", "documentation", "awx")]
+    return [*fast, ("core", [*core, "--newest"]), *others, *slow]
 
 
 def main() -> int:
     """Run the steps and return the exit status."""
     REPORTS.mkdir(parents=True, exist_ok=True)
-    results = [run(step, command) for step, command in steps(sys.argv[1:])]
+    results = []
+    for step, command in steps(sys.argv[1:]):
+        results.append(run(step, command))
+        if step in scenario_names():
+            compatibility.note_scenario(step, passed=not results[-1][1])
     failed = sum(result[1] for result in results)
+    if not sys.argv[1:]:
+        compatibility.note("runs", "make test", result=compatibility.verdict(not failed))
+        print(compatibility.write_page())
     print(f"{sum(result[0] for result in results)} passed, {failed} failed")
     return 1 if failed else 0
 

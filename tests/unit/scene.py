@@ -71,10 +71,16 @@ TINY: dict[str, Any] = {
 }
 
 
-def service(name: str, geometry: Mapping[str, Any] = TINY, **keys: Any) -> dict[str, Any]:
+def service(name: str, geometry: Mapping[str, Any] | None = None, **keys: Any) -> dict[str, Any]:
     """One service of a layout; its port follows from its name, so that any two differ."""
     port = 2000 + sum(ord(character) * 31**place for place, character in enumerate(name)) % 60000
-    return {"name": name, "model": f"/srv/models/{name}", "port": port, "geometry": dict(geometry), **keys}
+    return {
+        "name": name,
+        "model": f"/srv/models/{name}",
+        "port": port,
+        "geometry": dict(TINY if geometry is None else geometry),
+        **keys,
+    }
 
 
 def reference_layout(**keys: Any) -> list[dict[str, Any]]:

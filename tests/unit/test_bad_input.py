@@ -78,7 +78,7 @@ def spoiled(value: Any, place: Place, wrong: Any) -> Any:
 def documents(draw: st.DrawFn, sound: Any) -> Any:
     """A sound document, spoiled in one to three places."""
     result = sound
-    for _ in range(draw(st.integers(1, 3))):
+    for _place in range(draw(st.integers(1, 3))):
         result = spoiled(result, draw(st.sampled_from(list(places(result)))), draw(WRONG))
     return result
 

@@ -47,7 +47,7 @@ def sharded(model: Path) -> Path:
     weight_map: dict[str, str] = {}
     for name, part in zip(SHARDS, (tensors[:10], tensors[10:])):
         write_safetensors(model / name, dict(part))
-        weight_map.update((tensor, name) for tensor, _ in part)
+        weight_map.update((tensor, name) for tensor in dict(part))
     (model / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
     return model
 

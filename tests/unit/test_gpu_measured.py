@@ -122,7 +122,7 @@ def test_one_start_foretells_the_cache_at_another_share_within_a_percent(
     step, log = step_of(*known)
     blocks = int(step["metrics"]["num_gpu_blocks"])
     start = usage(share_bytes(step), demanded(step).kv.block_bytes, read_startup_log(log.splitlines()), blocks)
-    step, _ = step_of(*planned)
+    step, _rest = step_of(*planned)
     needed = demanded(step, worst([start]))
     cache = share_bytes(step) - needed.fixed_bytes
     foretold = needed.kv.tokens(cache, step["metrics"]["max_model_len"])

@@ -117,8 +117,8 @@ class Judge:
             if claim < need:
                 return False
             needs, claims = needs + need, claims + claim
-        highest = self.highest(gpu, [wish for wish, _ in here])
-        decides = any(wish.stated is None for wish, _ in here)
+        highest = self.highest(gpu, [wish for wish, _places in here])
+        decides = any(wish.stated is None for wish, _places in here)
         if self.clamps:
             return claims <= self.budget and needs <= highest
         return claims <= self.budget and max(claims, self.budget if decides else 0) <= highest
@@ -132,10 +132,10 @@ class Judge:
         free = min(self.total(gpu) * self.free(gpu, wish, before) for gpu in places)
         degraded = sum(self.gpus[gpu].health.status == "degraded" for gpu in places)
         if len(places) == 1:
-            sharded = sum(other.ranks > 1 for other, _ in on(places[0], before))
+            sharded = sum(other.ranks > 1 for other, _places in on(places[0], before))
             waste = free - self.total(places[0]) * self.share(wish.want, places)
             return (not roomy, sharded, degraded, waste if roomy else -free)
-        bigger = sum(other.rank < wish.rank for gpu in places for other, _ in on(gpu, before))
+        bigger = sum(other.rank < wish.rank for gpu in places for other, _places in on(gpu, before))
         links = [self.topology.link(a, b) for a, b in combinations(places, 2)]
         levels = [LEVELS.index(link.level) if link.level else len(LEVELS) for link in links]
         apart = sum(link.p2p_read not in (None, "ok") for link in links)
@@ -146,7 +146,7 @@ class Judge:
     def free(self, gpu: int, wish: Wish, before: list[tuple[Wish, Places]]) -> int:
         here = on(gpu, before)
         needed = sum(self.share(other.need, places) for other, places in here)
-        return min(self.budget, self.highest(gpu, [*(other for other, _ in here), wish])) - needed
+        return min(self.budget, self.highest(gpu, [*(other for other, _places in here), wish])) - needed
 
     def best(self, order: list[Wish]) -> dict[str, Places] | None:
         """The best of all placements; None where none is admissible."""

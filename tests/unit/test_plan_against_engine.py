@@ -69,7 +69,7 @@ def test_every_combination_of_today_is_recorded(trials: Trials) -> None:
         item.name: [dict(service) for service in item.layout] for item in combinations(trials.machine["total_bytes"])
     }
     assert {row["name"]: row["layout"] for row in trials.rows} == wanted
-    assert {row["name"] for row, _ in compared_with_cold(trials)} == set(COLD)
+    assert {row["name"] for row, _cold in compared_with_cold(trials)} == set(COLD)
 
 
 def test_the_page_says_what_the_planner_says_of_the_trials(trials: Trials) -> None:

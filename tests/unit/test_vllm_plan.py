@@ -6,9 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -25,7 +22,8 @@ from ansible_collections.llmops.inference.plugins.module_utils._errors import In
 from ansible_collections.llmops.inference.plugins.module_utils._gpu_health import DEFAULT_ANSWERS
 from ansible_collections.llmops.inference.plugins.module_utils._survey import read_models, stated_bytes
 from ansible_collections.llmops.inference.plugins.modules.vllm_plan import OPTIONS, RETURN, make_plan
-from ansible_collections.llmops.inference.tests.unit.nvml_box import BOXES, build_standin, environment
+from ansible_collections.llmops.inference.tests.unit.ad_hoc import run_module
+from ansible_collections.llmops.inference.tests.unit.nvml_box import BOXES, build_standin
 from ansible_collections.llmops.inference.tests.unit.scene import (
     QWEN3_8B,
     QWEN3_32B,
@@ -53,23 +51,8 @@ def model(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run_module(on: Path | None, *options: str, succeeds: bool = True, **arguments: Any) -> dict[str, Any]:
-    """Run the module ad hoc on localhost and return its result."""
-    collections = [path for path in sys.path if (Path(path) / "ansible_collections").is_dir()]
-    env = environment(on) | {
-        "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join(collections),
-        "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
-        "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.minimal",
-        "ANSIBLE_NOCOLOR": "1",
-        "LC_ALL": "C.UTF-8",
-    }
-    command = [str(Path(sys.executable).with_name("ansible")), "localhost", "-i", "localhost,", "-c", "local"]
-    command += ["-e", f"ansible_python_interpreter={sys.executable}", *options]
-    command += ["-m", "llmops.inference.vllm_plan", "-a", json.dumps(arguments)]
-    answer = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, check=False)
-    assert (answer.returncode == 0) == succeeds, answer.stdout + answer.stderr
-    result: dict[str, Any] = json.loads(answer.stdout.partition(" => ")[2])
-    return result
+def run_plan(on: Path | None, *options: str, succeeds: bool = True, **arguments: Any) -> dict[str, Any]:
+    return run_module("vllm_plan", on, *options, succeeds=succeeds, arguments=arguments)
 
 
 def plan_of(**arguments: Any) -> dict[str, Any]:
@@ -80,7 +63,7 @@ def plan_of(**arguments: Any) -> dict[str, Any]:
 
 
 def test_the_reference_box_is_planned_over_its_driver_in_check_mode_too() -> None:
-    result = run_module(BOXES / "reference.box", "--check", services=reference_layout())
+    result = run_plan(BOXES / "reference.box", "--check", services=reference_layout())
     plan = result["plan"]
     assert result["changed"] is False
     assert plan["fits"] is True
@@ -108,7 +91,7 @@ def test_a_wrong_layout_fails_with_every_mistake_and_no_secret() -> None:
         service("a", gpus=[0, 0], secret_environment=secret) | {"port": 8001},
         service("b") | {"port": 8001},
     ]
-    result = run_module(BOXES / "reference.box", succeeds=False, services=services)
+    result = run_plan(BOXES / "reference.box", succeeds=False, services=services)
     assert len(result["errors"]) == 3
     assert "port 8001 is also that of service 'a'" in result["msg"]
     assert "geheim" not in json.dumps(result)
@@ -200,7 +183,7 @@ def test_all_models_that_cannot_be_read_are_named_at_once(tmp_path: Path) -> Non
         read_models(parsed(layout))
     errors = refused.value.details["errors"]
     assert isinstance(errors, Iterable)
-    assert [str(text).split(":")[0] for text in errors] == ["service 'a'", "service 'b'"]
+    assert [str(text).partition(":")[0] for text in errors] == ["service 'a'", "service 'b'"]
 
 
 def test_a_stated_geometry_serves_where_there_is_no_directory_and_overrides_where_there_is(model: Path) -> None:

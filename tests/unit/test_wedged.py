@@ -81,7 +81,7 @@ def test_metrics_that_come_back_after_a_gap_are_compared_with_those_before_it() 
 
 
 def test_another_start_of_the_engine_has_another_count() -> None:
-    watched, _ = judge(Watched("first"), still(1), WATCHDOG)
+    watched, _wedged = judge(Watched("first"), still(1), WATCHDOG)
     assert watched.misses == 1
     assert judge(Watched("second"), still(2), WATCHDOG)[0].misses == 1
 

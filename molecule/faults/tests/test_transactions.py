@@ -103,7 +103,7 @@ def started_change() -> tuple[int, Play]:
 
 def test_files_are_for_those_who_need_them_and_the_manifest_for_root() -> None:
     listed = site.run(f"find /etc/vllm {GENERATIONS}/1 -maxdepth 1 -printf '%p %m %u %g\n'").splitlines()
-    modes = {path: access for path, _, access in (line.partition(" ") for line in listed)}
+    modes = {path: access for path, _separator, access in (line.partition(" ") for line in listed)}
     assert modes[f"{GENERATIONS}/1/manifest.json"] == "600 root root"
     assert modes[f"{GENERATIONS}/1/needs.json"] == "640 root vllm"
     assert modes[f"{GENERATIONS}/1"] == "750 root vllm"

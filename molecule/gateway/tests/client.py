@@ -120,9 +120,9 @@ def ask(data: bytes, gateway: str = "gateway") -> Answer:
 
 def _answers(received: bytes) -> Iterator[Answer]:
     while received:
-        head, _, rest = received.partition(b"\r\n\r\n")
+        head, _separator, rest = received.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        headers = {name.lower(): value.strip() for name, _colon, value in (line.partition(":") for line in lines)}
         size = int(headers.get("content-length", len(rest)))
         yield Answer(int(first.split()[1]), headers, rest[:size])
         received = rest[size:]

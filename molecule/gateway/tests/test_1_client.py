@@ -71,7 +71,7 @@ def test_what_two_hosts_serve_goes_to_both() -> None:
     with no_probes() as arrivals:
         asked = client()
 
-        def complete(_: int) -> None:
+        def complete(_number: int) -> None:
             asked.completions.create(model="mini", prompt=PROMPT, max_tokens=32, extra_body={"ignore_eos": True})
 
         with ThreadPoolExecutor(8) as pool:
@@ -101,7 +101,7 @@ def test_its_refusals_are_openais_exceptions() -> None:
 
 
 def test_a_key_has_its_own_limit_per_minute() -> None:
-    statuses = [ask(request(body_of(), key=HASTY)).status for _ in range(7)]
+    statuses = [ask(request(body_of(), key=HASTY)).status for _time in range(7)]
     assert statuses == [200] * 5 + [429] * 2
     limited = ask(request(body_of(), key=HASTY))
     assert limited.error["code"] == "rate_limit_exceeded"

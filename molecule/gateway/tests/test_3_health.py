@@ -49,7 +49,7 @@ def test_a_wedged_engine_is_taken_out_and_comes_back(processes: str) -> None:
         print(f"out after {wait_for('gateway-a:mini', 'DOWN', 30):.1f} s")
         arrivals = Arrivals()
         asked = client(timeout=20)
-        for _ in range(6):
+        for _time in range(6):
             asked.completions.create(model="mini", prompt=PROMPT, max_tokens=4)
         completions = [line for line in arrivals.seen() if "/v1/completions" in line and line.endswith("200")]
         assert not [line for line in completions if line.startswith("gateway-a") and "mini" in line]
@@ -74,7 +74,7 @@ def test_a_busy_engine_stays_in() -> None:
     wait_for("gateway-a:micro", "UP", 30)
     asked = client(timeout=120)
 
-    def generate(_: int) -> int:
+    def generate(_number: int) -> int:
         answer = asked.completions.create(
             model="Qwen/micro", prompt=PROMPT, max_tokens=700, extra_body={"ignore_eos": True}
         )
@@ -97,7 +97,7 @@ def test_without_its_probe_the_gateway_goes_on() -> None:
     gateway = host("gateway")
     gateway.check_output("systemctl kill --signal=KILL vllm-gateway-probe.service")
     try:
-        assert [ask(request()).status for _ in range(4)] == [200] * 4
+        assert [ask(request()).status for _time in range(4)] == [200] * 4
     finally:
         gateway.check_output("systemctl start vllm-gateway-probe.service")
     assert states()["gateway-a:mini"] == "UP"

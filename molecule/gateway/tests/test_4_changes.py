@@ -37,7 +37,7 @@ def constant_load() -> Iterator[list[int]]:
             except (OSError, IndexError):
                 statuses.append(0)  # no answer at all
 
-    threads = [threading.Thread(target=complete) for _ in range(4)]
+    threads = [threading.Thread(target=complete) for _number in range(4)]
     for thread in threads:
         thread.start()
     try:
@@ -106,7 +106,7 @@ def test_what_is_drained_stays_so_over_reloads_and_restarts_and_the_last_one_is_
 
 def test_a_reload_loses_nothing() -> None:
     with constant_load() as statuses:
-        for _ in range(5):
+        for _time in range(5):
             host("gateway").check_output("systemctl reload haproxy")
             time.sleep(1)
     assert len(statuses) > 20

@@ -36,7 +36,7 @@ def config(host: Host, service: str) -> dict[str, Any]:
 
 def environment(host: Host, service: str) -> dict[str, str]:
     lines = host.file(f"/etc/vllm/current/services/{service}/environment").content_string.splitlines()
-    return {name: value.strip('"') for name, _, value in (line.partition("=") for line in lines)}
+    return {name: value.strip('"') for name, _equals, value in (line.partition("=") for line in lines)}
 
 
 def properties(host: Host, service: str) -> dict[str, str]:

@@ -88,7 +88,7 @@ def problems_as(user: str, directories: list[str]) -> list[str | None]:
     try:
         entry = pwd.getpwnam(user)
     except KeyError:
-        return [None for _ in directories]
+        return [None] * len(directories)
     reader, writer = os.pipe()
     if os.fork() == 0:
         os.setgroups(os.getgrouplist(user, entry.pw_gid))

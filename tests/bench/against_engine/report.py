@@ -183,7 +183,7 @@ def margins(trials: Trials) -> str:
 
 def before_gate_1(trials: Trials) -> str:
     """Return what an engine's processes held when gate 1 looked, in MiB."""
-    found = [size / MIB for _, size in trials.gone_before_gate_1()]
+    found = [size / MIB for _name, size in trials.gone_before_gate_1()]
     return table(["starts", "least", "mean", "most"], [[len(found), *_spread(found)]])
 
 

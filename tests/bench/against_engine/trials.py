@@ -106,10 +106,10 @@ class Trials:
 
         Where the plan or the engine stops at gate 1 and others took or gave back memory meanwhile, it is tried again.
         """
-        for _ in range(ATTEMPTS - 1):
+        for _attempt in range(ATTEMPTS - 1):
             row = self._take(combination, record)
             verdicts = {start["verdict"] for start in row["starts"]}
-            at_gate_1 = "gate 1" in verdicts or any(gate == 1 for _, gate, _ in row["refusals"])
+            at_gate_1 = "gate 1" in verdicts or any(gate == 1 for _name, gate, _sum in row["refusals"])
             if not at_gate_1 or max(start["disturbed_bytes"] for start in row["starts"]) <= QUIET_BYTES:
                 return row
         return self._take(combination, record)

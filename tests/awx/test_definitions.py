@@ -1,0 +1,275 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What awx/*.yml and playbooks/awx.yml say, held against this checkout and against the modules of awx.awx.
+
+No AWX takes part: that it accepts these objects is not shown here.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from ansible_collections.llmops.inference.tests.awx.awx_job import DEFINITIONS, definitions
+from ansible_collections.llmops.inference.tests.tools.environments import ROOT
+
+SCHEMA = json.loads((DEFINITIONS / "schema.json").read_text(encoding="utf-8"))
+FILES = sorted(path.stem for path in DEFINITIONS.glob("*.yml"))
+TEMPLATES = {item["name"]: item for item in definitions("job_templates")["job_templates"]}
+WORKFLOWS = definitions("workflows")["workflows"]
+PLAY = yaml.safe_load((ROOT / "playbooks" / "awx.yml").read_text(encoding="utf-8"))[0]
+TASKS = yaml.safe_load((ROOT / "playbooks" / "tasks" / "awx_objects.yml").read_text(encoding="utf-8"))
+MODULES = ROOT / ".venv" / "collections" / "ansible_collections" / "awx" / "awx" / "plugins"
+# Variables that are a playbook's own and no role's.
+OF_PLAYBOOKS = {"vllm_hosts", "vllm_plan_html", "vllm_serial"}
+
+
+def schema_of(name: str) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{name}"})
+
+
+def role_variables() -> dict[str, Any]:
+    """Return every variable of the roles, with its default."""
+    variables: dict[str, Any] = {}
+    for path in (ROOT / "roles").glob("*/defaults/main.yml"):
+        variables.update(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    return variables
+
+
+def pickable(playbook: str) -> bool:
+    """Whether AWX offers a file of a project as a playbook; the rule of awx/main/utils/ansible.py, older form."""
+    path = Path(playbook)
+    hidden = {"roles", "tasks", "group_vars", "host_vars"} & set(path.parts) or any(
+        part.startswith(".") for part in path.parts
+    )
+    lines = (ROOT / path).read_text(encoding="utf-8").splitlines() if (ROOT / path).is_file() else []
+    plays = any(re.match(r"^\s*?-?\s*?(?:hosts|include|import_playbook):\s*?.*?$", line) for line in lines)
+    return path.suffix in {".yml", ".yaml"} and not hidden and plays
+
+
+def test_every_file_has_its_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert set(FILES) <= SCHEMA["$defs"].keys()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_definitions_are_as_the_schema_says(name: str) -> None:
+    problems = [f"{error.json_path}: {error.message}" for error in schema_of(name).iter_errors(definitions(name))]
+    assert not problems
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("job_templates", lambda content: content["job_templates"][0].pop("playbook")),
+        ("job_templates", lambda content: content["job_templates"][0].update(surveys=[])),
+        ("job_templates", lambda content: content["questions"]["profile"].pop("choices")),
+        ("job_templates", lambda content: content["questions"]["hosts"].update(default=8)),
+        ("credentials", lambda content: content["credential_types"][0]["injectors"].update(environment={"A": "b"})),
+        ("workflows", lambda content: content["workflows"][0]["nodes"][0]["unified_job_template"].pop("type")),
+        ("base", lambda content: content["project"].update(scm_url="git@example.com:a/b.git")),
+    ],
+)
+def test_a_mistake_in_a_definition_is_found(name: str, spoil: Any) -> None:
+    content = copy.deepcopy(definitions(name))
+    spoil(content)
+    assert not schema_of(name).is_valid(content)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_the_playbook_of_a_job_template_is_there_and_can_be_picked(template: str) -> None:
+    assert pickable(TEMPLATES[template]["playbook"])
+
+
+def test_a_playbook_that_is_not_there_cannot_be_picked() -> None:
+    assert not pickable("playbooks/does_not_exist.yml")
+    assert not pickable("roles/vllm_services/tasks/main.yml")
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_what_a_job_template_sets_is_a_variable_that_somebody_reads(template: str) -> None:
+    asked = {question["variable"] for question in TEMPLATES[template]["survey"]}
+    assert asked | TEMPLATES[template].get("extra_vars", {}).keys() <= role_variables().keys() | OF_PLAYBOOKS
+
+
+@pytest.mark.parametrize("name", definitions("job_templates")["questions"])
+def test_a_question_offers_what_the_role_takes_and_begins_with_its_default(name: str) -> None:
+    question = definitions("job_templates")["questions"][name]
+    variable, defaults = question["variable"], role_variables()
+    if variable in defaults:
+        assert question["default"] == str(defaults[variable]).lower() or question["default"] == defaults[variable]
+    if "choices" in question:
+        assert question["default"] in question["choices"]
+    specifications = [yaml.safe_load(path.read_text()) for path in (ROOT / "roles").glob("*/meta/argument_specs.yml")]
+    options = {
+        key: option for spec in specifications for key, option in spec["argument_specs"]["main"]["options"].items()
+    }
+    choices = options.get(variable, {}).get("choices")
+    if choices:
+        assert sorted(question["choices"]) == sorted(choices)
+
+
+def test_the_profiles_to_choose_from_are_those_of_the_reference_box() -> None:
+    layout = yaml.safe_load((ROOT / "inventories/reference/group_vars/vllm.yml").read_text(encoding="utf-8"))
+    question = definitions("job_templates")["questions"]["profile"]
+    assert sorted(question["choices"]) == sorted(layout["vllm_services_profiles"])
+    assert question["default"] == layout["vllm_services_profile"]
+
+
+def test_the_inventory_is_in_the_project() -> None:
+    assert (ROOT / definitions("base")["inventory"]["source"]["source_path"]).is_file()
+
+
+def test_credentials_are_of_types_that_exist_and_injectors_use_inputs_that_exist() -> None:
+    content = definitions("credentials")
+    inputs = {"Machine": {"username", "ssh_key_data"}}
+    for kind in content["credential_types"]:
+        inputs[kind["name"]] = {field["id"] for field in kind["inputs"]["fields"]}
+        used = {
+            name
+            for section in kind["injectors"].values()
+            for template in section.values()
+            for name in re.findall(r"\{\{ *(\w+)", template)
+        }
+        assert used == inputs[kind["name"]]
+        assert all(field["secret"] for field in kind["inputs"]["fields"])
+    for credential in content["credentials"]:
+        assert {*credential["secret"], *credential.get("inputs", {})} <= inputs[credential["credential_type"]]
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda workflow: workflow["name"])
+def test_a_workflow_is_of_job_templates_that_exist_and_reaches_every_node_once(workflow: dict[str, Any]) -> None:
+    nodes = {node["identifier"]: node for node in workflow["nodes"]}
+    assert len(nodes) == len(workflow["nodes"])
+    assert workflow["survey_of"] in TEMPLATES
+    for node in nodes.values():
+        job = node["unified_job_template"]
+        assert job["type"] == "workflow_approval" or job["name"] in TEMPLATES
+    followers = {
+        name: [link["identifier"] for links in node.get("related", {}).values() for link in links]
+        for name, node in nodes.items()
+    }
+    reached = [name for names in followers.values() for name in names]
+    (first,) = nodes.keys() - set(reached)
+    seen, waiting = set(), [first]
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        waiting += [follower for follower in followers[name] if follower not in seen]
+    assert seen == nodes.keys()
+
+
+def test_nothing_is_deployed_that_nobody_has_approved() -> None:
+    for workflow in WORKFLOWS:
+        nodes = {node["identifier"]: node for node in workflow["nodes"]}
+        before = {
+            link["identifier"]: node["unified_job_template"]["type"]
+            for node in nodes.values()
+            for link in node.get("related", {}).get("success_nodes", [])
+        }
+        deploys = [name for name, node in nodes.items() if node["unified_job_template"]["name"] == "vLLM deploy"]
+        assert [before[name] for name in deploys] == ["workflow_approval"]
+
+
+def test_a_deployment_that_fails_is_undone() -> None:
+    for workflow in WORKFLOWS:
+        nodes = {node["identifier"]: node for node in workflow["nodes"]}
+        (deploy,) = [node for node in nodes.values() if node["unified_job_template"]["name"] == "vLLM deploy"]
+        undone_by = [nodes[link["identifier"]] for link in deploy["related"]["failure_nodes"]]
+        assert [node["unified_job_template"]["name"] for node in undone_by] == ["vLLM rollback"]
+
+
+def documentation(path: Path) -> dict[str, Any]:
+    """Return the DOCUMENTATION of a plugin file, without importing it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "DOCUMENTATION":
+            documented: dict[str, Any] = yaml.safe_load(ast.literal_eval(node.value))
+            return documented
+    raise AssertionError(f"{path} documents nothing")
+
+
+def module_options(name: str) -> dict[str, Any]:
+    """Return the documented options of a module of awx.awx."""
+    document = documentation(MODULES / "modules" / f"{name}.py")
+    assert document["extends_documentation_fragment"] == "awx.awx.auth"
+    fragment = documentation(MODULES / "doc_fragments" / "auth.py")
+    return {**document["options"], **fragment["options"]}
+
+
+def unknown(arguments: Mapping[str, Any], options: Mapping[str, Any], where: str) -> Iterator[str]:
+    """Yield what is in arguments and in no option, at any depth."""
+    for name, value in arguments.items():
+        option = options.get(name)
+        if option is None:
+            yield f"{where}{name}"
+            continue
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, Mapping) and "suboptions" in option:
+                yield from unknown(item, option["suboptions"], f"{where}{name}.")
+
+
+def tasks() -> list[tuple[str, str, dict[str, Any]]]:
+    """Return the name, the module and the arguments of each object's task."""
+    found = []
+    for task in TASKS:
+        (module,) = [key for key in task if key.startswith("awx.awx.")]
+        found.append((task["name"], module.removeprefix("awx.awx."), task[module]))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("task", "module", "arguments"), tasks(), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_a_task_gives_its_module_only_documented_options(task: str, module: str, arguments: dict[str, Any]) -> None:
+    assert not list(unknown(arguments, module_options(module), ""))
+
+
+def test_the_nodes_of_workflows_have_only_documented_options() -> None:
+    nodes = module_options("workflow_job_template")["workflow_nodes"]["suboptions"]
+    for workflow in WORKFLOWS:
+        for node in workflow["nodes"]:
+            assert not list(unknown(node, nodes, ""))
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What each task of the play says where there is no AWX, if every task is tried all the same."""
+    home = tmp_path_factory.mktemp("awx")
+    trial = {**PLAY, "tasks": [{**task, "ignore_errors": True} for task in TASKS]}
+    (home / "play.yml").write_text(yaml.safe_dump([trial]), encoding="utf-8")
+    secrets = {"awx_ssh_private_key": "key", "awx_engine_api_key": "secret", "awx_hub_token": "secret"}
+    env = os.environ | {
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".venv" / "collections"),
+        "CONTROLLER_HOST": "http://127.0.0.1:9",  # where nobody listens
+        "CONTROLLER_USERNAME": "nobody",
+        "CONTROLLER_PASSWORD": "nothing",
+        "HOME": str(home),
+        "ANSIBLE_NO_LOG": "false",
+        "ANSIBLE_NOCOLOR": "1",
+    }
+    variables = json.dumps({**secrets, "awx_directory": str(DEFINITIONS)})
+    play = [str(Path(sys.executable).with_name("ansible-playbook")), "play.yml", "-e", variables]
+    ran = subprocess.run(play, cwd=home, env=env, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    parts = ran.stdout.split("TASK [")[1:]
+    return {part.partition("]")[0]: part for part in parts}
+
+
+@pytest.mark.parametrize("task", [task for task, _module, _arguments in tasks()])
+def test_the_modules_themselves_accept_what_the_play_gives_them(said: dict[str, str], task: str) -> None:
+    """Every item goes through the module's own argument check, which comes before it looks for an AWX."""
+    assert "Connection refused" in said[task]
+    for word in ("Unsupported parameters", "value of", "missing required", "undefined", "unable to convert"):
+        assert word not in said[task]

@@ -1,0 +1,72 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What --tags and --limit select of site.yml. Nothing is run but the plan of a recorded machine."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from ansible_collections.llmops.inference.tests.playbooks.command import ansible
+from ansible_collections.llmops.inference.tests.tools.environments import ROOT
+from ansible_collections.llmops.inference.tests.unit.scene import QWEN3_8B
+
+GATEWAY = "molecule/gateway/inventory.yml"
+TOPOLOGY = ROOT / "tests" / "gpu" / "topologies" / "h100-80gb.json"
+ROLES = {"runtime": "vllm_runtime", "models": "vllm_models", "services": "vllm_services", "gateway": "vllm_gateway"}
+
+
+def tasks(*arguments: str) -> list[str]:
+    """Return the tasks that would be run, except those that check arguments, which are run always."""
+    listed = ansible("ansible-playbook", "-i", GATEWAY, "site.yml", "--list-tasks", *arguments)
+    found = [line.strip() for line in listed.splitlines() if "TAGS:" in line and "play #" not in line]
+    return [task for task in found if "Validating arguments against arg spec" not in task]
+
+
+def roles(*arguments: str) -> set[str]:
+    """Return the roles whose tasks would be run."""
+    names = [task.partition(" : ")[0] for task in tasks(*arguments) if " : " in task]
+    return {name.removeprefix("llmops.inference.") for name in names}
+
+
+@pytest.mark.parametrize("tag", ROLES)
+def test_a_tag_is_one_role(tag: str) -> None:
+    assert roles("--tags", tag) == {ROLES[tag]}
+
+
+def test_without_tags_everything_is_run_and_nothing_is_only_planned() -> None:
+    assert roles() == set(ROLES.values())
+    assert not [task for task in tasks() if task.startswith("Plan the layout")]
+
+
+def test_the_tag_plan_plans_and_changes_nothing() -> None:
+    assert [task.partition("\t")[0] for task in tasks("--tags", "plan")] == ["Plan the layout"]
+    service = {"name": "mini", "model": "/models/mini", "port": 8002, "max_model_len": "fit", "geometry": QWEN3_8B}
+    variables = {
+        "vllm_services_layout": [service],
+        "vllm_services_profiles": {"after": {}},
+        "vllm_services_topology_file": str(TOPOLOGY),
+        "vllm_hosts": "box",
+    }
+    said = ansible("ansible-playbook", "-i", "box,", "site.yml", "--tags", "plan", "-e", json.dumps(variables))
+    assert "NVIDIA H100 80GB HBM3" in said
+    assert "changed=0" in said
+
+
+@pytest.mark.parametrize("host", ["gateway-a", "gateway"])
+def test_a_limit_is_kept_by_every_play(host: str) -> None:
+    listed = ansible("ansible-playbook", "-i", GATEWAY, "site.yml", "--list-hosts", "--limit", host)
+    assert set(re.findall(r"^      (\S+)$", listed, re.MULTILINE)) == {host}
+
+
+def test_what_a_gateway_routes_does_not_depend_on_the_limit() -> None:
+    ask = ["ansible", "-i", GATEWAY, "gateway", "-c", "local", "-m", "ansible.builtin.debug", "-a"]
+    ask += ["msg={{ groups['vllm'] | llmops.inference.gateway_services(hostvars, 'gateway') | map(attribute='host') }}"]
+    assert {"gateway-a", "gateway-b"} <= set(re.findall(r"gateway-[ab]", ansible(*ask, "--limit", "gateway")))
+
+
+def test_a_host_that_is_not_in_the_inventory_is_no_success() -> None:
+    said = ansible("ansible-playbook", "-i", GATEWAY, "site.yml", "--limit", "gateway-z", status=1)
+    assert "gateway-z" in said
