@@ -60,8 +60,8 @@ def look(ticket: Ticket) -> None:
     evidence = f"{problem}; {_described(endpoint, after)}, still for {seen.time - (now.moved or seen.time):.0f} s"
     if not wedged:
         _say(f"no token, miss {now.misses} of {ticket.watchdog.misses}: {evidence}")
-    elif _kill(ticket.service, running):
-        _say(f"wedged: no token in {now.misses} looks, killed process {running.pid} for a restart: {evidence}")
+    else:
+        _kill(ticket.service, running, f"wedged: no token in {now.misses} looks, {evidence}")
 
 
 def _ask(endpoint: Endpoint, deadline: float) -> str | None:
@@ -91,15 +91,17 @@ def find_running(service: str) -> Running | None:
     return Running(int(shown["MainPID"]), shown.get("InvocationID", ""))
 
 
-def _kill(service: str, running: Running) -> bool:
-    """Kill the main process, unless it is no longer the one that was looked at."""
+def _kill(service: str, running: Running, why: str) -> None:
+    """Kill the main process, unless it is no longer the one that was looked at.
+
+    It is said before: with the service systemd ends its watchdog, too, which may then have no time left to speak.
+    """
     with contextlib.suppress(ProcessLookupError):
         descriptor = os.pidfd_open(running.pid)
         with contextlib.closing(os.fdopen(descriptor, "rb", buffering=0)):
             if find_running(service) == running:
+                _say(f"{why}; killing process {running.pid} for a restart")
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-                return True
-    return False
 
 
 def _described(endpoint: Endpoint, metrics: Metrics | None) -> str:

@@ -150,7 +150,7 @@ def test_starts_that_fail_the_same_way_are_one_incident_until_the_service_serves
 
 
 def test_a_wedged_engine_is_named_by_the_watchdog_and_not_by_the_signal() -> None:
-    said = "vllm-watchdog: wedged: no token in 2 looks, killed process 554 for a restart: generated nothing"
+    said = "vllm-watchdog: wedged: no token in 2 looks, generated nothing; killing process 554 for a restart"
     entries = told(*start(0, "a", 40), *crash(100, "a"), *start(105, "b", 141))
     entries.insert(2, Entry(99, said, "vllm-watchdog@mini.service", "w", 900))
     (incident,) = found(entries, {"a": wrote(98, "serving")})

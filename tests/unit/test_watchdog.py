@@ -58,8 +58,9 @@ def test_a_service_that_gives_no_token_is_killed_after_so_many_looks_with_the_ev
     _watchdog.look(ticket())
     assert process.wait(timeout=5) == -9
     said = capfd.readouterr().out
-    assert said.startswith("<5>vllm-watchdog: wedged: no token in 2 looks, killed process")
+    assert said.startswith("<5>vllm-watchdog: wedged: no token in 2 looks, http://127.0.0.1:9/v1 generated nothing")
     assert "/health does not answer 200, /metrics does not answer" in said
+    assert f"killing process {process.pid} for a restart" in said
 
 
 def test_what_starts_or_stops_is_left_alone(monkeypatch: pytest.MonkeyPatch, host: Path) -> None:
