@@ -76,8 +76,16 @@ class Systemd:
         self._systemctl("daemon-reload")
 
     def start(self, services: Iterable[str]) -> None:
-        """Queue the starts of all these services at once and return; their ordering is systemd's work."""
-        units = [unit_name(name) for name in services]
+        """Queue the starts of all these services at once and return; their ordering is systemd's work.
+
+        One that somebody else is stopping is waited for: systemd tries a queued start again at every step of the stop,
+        and counts each of them against the start limit.
+        """
+        names = list(services)
+        units = [unit_name(name) for name in names]
+        stopping = [unit_name(name) for name, state in self.states(names).items() if state.active == "deactivating"]
+        if stopping:
+            self._systemctl("stop", *stopping)
         if units:
             self._run(["systemctl", "reset-failed", *units])  # fails for a unit that is not loaded, which is fine
         self._systemctl("start", "--no-block", *units, TARGET_UNIT)

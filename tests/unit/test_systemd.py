@@ -59,6 +59,15 @@ def test_a_unit_without_state_and_without_job_has_failed_to_start() -> None:
     assert not Systemd(Recorded(shown + "Job=12\n")).states(["mini"])["mini"].has_failed_to_start
 
 
+def test_what_is_being_stopped_is_gone_before_it_is_started() -> None:
+    run = Recorded("Id=vllm@mini.service\nActiveState=deactivating\nSubState=stop-sigterm\n")
+    Systemd(run).start(["mini"])
+    assert [command[1] for command in run.commands] == ["show", "stop", "reset-failed", "start"]
+    run = Recorded("Id=vllm@mini.service\nActiveState=inactive\nSubState=dead\n")
+    Systemd(run).start(["mini"])
+    assert [command[1] for command in run.commands] == ["show", "reset-failed", "start"]
+
+
 def test_journal_lines_carry_their_service_and_the_new_cursor() -> None:
     entries = [
         {"__CURSOR": "s=1", "_SYSTEMD_UNIT": "vllm@mini.service", "MESSAGE": "loading"},
