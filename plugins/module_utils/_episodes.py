@@ -98,8 +98,8 @@ def lives(entries: Iterable[Entry]) -> list[Life]:
             # What is first told of a life that had begun before is its end; it had served until then.
             now[name] = len(found)
             began, serving = (entry.time, None) if begins else (0.0, entry.time)
-            said = () if begins else tuple(heard.pop(name, ()))
-            found.append(Life(name, entry.invocation, began, serving, said=said))
+            said = tuple(heard.pop(name, ()))
+            found.append(Life(name, entry.invocation, began, serving, said=() if begins else said))
         if name in now:
             found[now[name]] = _told(found[now[name]], entry)
         elif watched:
