@@ -68,7 +68,6 @@ class Measurement:
 
     def drive(self, report: Report) -> dict[str, Any]:
         """Make all runs; return them, and what there is to warn of."""
-        self._await_serving(report)
         groups = [self._services] if self._scenario.together else [(service,) for service in self._services]
         warnings: list[str] = []
         results = [self._measure(group, report, warnings.append) for group in groups]
@@ -83,6 +82,7 @@ class Measurement:
             run = Run(
                 [self._load(service) for service in services], gauges, self._serving.executable, self._seed, report
             )
+            self._await_serving(services, report)
             run.warm_up()
             started = run.drive()
             try:
@@ -90,7 +90,10 @@ class Measurement:
             finally:
                 run.remove()
             time.sleep(_SETTLE_SECONDS)
-            self._await_serving(report)
+            try:
+                self._await_serving(services, report)
+            except InferenceError as error:
+                warn(f"after its load, {error}")  # what was measured tells of it
             addresses = self._gpu_addresses()
             happened = episodes(self._journal, [service.name for service in self._serving.services], addresses, started)
             qualities = {service.name: self._quality(service, gauges, report, warn) for service in services}
@@ -123,10 +126,10 @@ class Measurement:
             warn(f"{service.name}: the quality of its answers was not measured: {error}")
             return Quality()
 
-    def _await_serving(self, report: Report) -> None:
+    def _await_serving(self, services: Sequence[Served], report: Report) -> None:
         """Return when every service serves; InferenceError where one will not."""
-        waiting = {service.name: service for service in self._services}
-        patience = sum(service.ticket.start_timeout for service in self._services)
+        waiting = {service.name: service for service in services}
+        patience = sum(service.ticket.start_timeout for service in services)
         deadline = time.monotonic() + patience
         said: set[str] = set()
         while waiting:
