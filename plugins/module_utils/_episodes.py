@@ -85,6 +85,7 @@ def lives(entries: Iterable[Entry]) -> list[Life]:
     """Return the starts of all services, by time, out of what systemd and the watchdogs wrote (oldest first)."""
     found: list[Life] = []
     now: dict[str, int] = {}  # service -> place of its current life
+    heard: dict[str, list[str]] = {}  # service -> what its watchdog said of a life of which nothing else is told yet
     for entry in entries:
         watched = _WATCHDOG.fullmatch(entry.unit)
         match = watched or _UNIT.fullmatch(entry.unit)
@@ -97,9 +98,12 @@ def lives(entries: Iterable[Entry]) -> list[Life]:
             # What is first told of a life that had begun before is its end; it had served until then.
             now[name] = len(found)
             began, serving = (entry.time, None) if begins else (0.0, entry.time)
-            found.append(Life(name, entry.invocation, began, serving))
+            said = tuple(heard.pop(name, ()))
+            found.append(Life(name, entry.invocation, began, serving, said=() if begins else said))
         if name in now:
             found[now[name]] = _told(found[now[name]], entry)
+        elif watched:
+            heard.setdefault(name, []).append(entry.text)
     return found
 
 

@@ -162,6 +162,15 @@ def test_a_life_that_began_before_the_window_is_known_by_its_end() -> None:
     assert (incident.kind, incident.serving, incident.lost_seconds) == ("killed", True, 41)
 
 
+def test_a_watchdogs_word_just_before_the_end_of_a_life_that_began_before_the_window_is_not_lost() -> None:
+    said = "vllm-watchdog: wedged: no token in 2 looks, killed process 554 for a restart: generated nothing"
+    words = [Entry(99.9, said, "vllm-watchdog@mini.service", "w", 900)]
+    (incident,) = found([*words, *told(*crash(100, "a"), *start(105, "b", 141))])
+    assert (incident.kind, incident.line) == ("wedged", said)
+    (later,) = found([*words, *told(*start(105, "b", 141), *crash(200, "b"))])
+    assert later.kind == "killed", "it was said of the life before"
+
+
 def test_each_service_has_its_own_incidents() -> None:
     mini = told(*start(0, "a", 40), *crash(100, "a"))
     micro = told(*start(1, "m", 41), service="micro")
