@@ -94,7 +94,7 @@ def the(found: dict[str, Any], service: str, kind: str) -> dict[str, Any]:
 
 
 def assert_all_serve_as_deployed(found: dict[str, Any]) -> None:
-    assert (found["generation"], found["generations"]) == (1, [1])
+    assert (found["generation"], [one["number"] for one in found["generations"]]) == (1, [1])
     assert [(one["name"], one["healthy"], one["as_configured"]) for one in found["services"]] == [
         (one["name"], True, True) for one in found["services"]
     ], found["services"]
