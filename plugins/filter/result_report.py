@@ -23,6 +23,8 @@ description:
     interval for it, and whether objectives are kept.
   - Runs that have a C(side) and a C(round) are compared, pair by pair, with a verdict where the data carry one.
   - C(docs/schemas/result.schema.json) describes a run, C(docs/schemas/report.schema.json) the report.
+requirements:
+  - scipy on the controller, which computes the intervals.
 options:
   _input:
     description: The runs, of which there has to be one at least.

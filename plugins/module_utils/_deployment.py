@@ -47,14 +47,18 @@ def watched(files: Mapping[str, File]) -> dict[str, bool]:
     return {name: ticket.watchdog.enabled for name, ticket in tickets(files).items()}
 
 
+def variables(file: File | None) -> dict[str, str]:
+    """The environment variables of a file that was written for systemd; none where there is no file."""
+    found = {}
+    for line in file.text.splitlines() if file else []:
+        name, _equals, quoted = line.partition("=")
+        found[name] = quoted[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    return found
+
+
 def api_key(files: Mapping[str, File], service: str) -> str | None:
     """The key that a service asks its clients for, out of its secrets file."""
-    secrets = files.get(f"services/{service}/secrets")
-    for line in secrets.text.splitlines() if secrets else []:
-        name, _equals, quoted = line.partition("=")
-        if name == "VLLM_API_KEY":
-            return quoted[1:-1].replace('\\"', '"').replace("\\\\", "\\")
-    return None
+    return variables(files.get(f"services/{service}/secrets")).get("VLLM_API_KEY")
 
 
 def endpoint(files: Mapping[str, File], ticket: Ticket) -> Endpoint:

@@ -69,6 +69,8 @@ def _share_too_small(sized: Sized, devices: Sequence[Device], units: int) -> Ref
         f"{units / UNITS:g} of {exact(device.total_bytes)} is {exact(share)}; {demand_text(sized)}, "
         f"{exact(sized.need_bytes - share)} more.",
         gate=2,
+        needed_bytes=sized.need_bytes,
+        available_bytes=share,
     )
 
 
@@ -85,6 +87,8 @@ def _overcommit(sized: Sized, device: Device, room: Room) -> Refusal:
         f"{units / UNITS:g} of {exact(total)} is {exact(units_bytes(units, total))}; "
         f"{_left_text(device, [*room.at(device).services, sized], room.settings)}.",
         gate=1,
+        needed_bytes=units_bytes(units, total),
+        available_bytes=units_bytes(highest, total),
     )
 
 
@@ -97,18 +101,19 @@ def _no_room(sized: Sized, device: Device, claim: int, room: Room) -> Refusal:
     limit = room.budget if over_budget else room.limit(device, sized)
     held = account.claimed if over_budget else account.needed
     wanted = claim if over_budget else sized.need_units([device])
-    missing = units_bytes(held + wanted, total) - units_bytes(limit, total)
+    needed, available = units_bytes(held + wanted, total), units_bytes(limit, total)
     if over_budget:
         lines = [f"budget {limit / UNITS:g} of {exact(total)} is {exact(units_bytes(limit, total))}"]
     else:
         lines = [f"{_left_text(device, [*here, sized], room.settings)}, a share of {limit / UNITS:g}"]
     lines.append(_claim_text(sized, device, stated=over_budget))
     lines += [_claim_text(other, device, stated=over_budget) for other in here]
-    lines.append(f"{exact(missing)} are missing")
+    lines.append(f"{exact(needed - available)} are missing")
     company = f" beside {', '.join(other.name for other in here)}" if here else ""
     within = f" within the budget {limit / UNITS:g}" if over_budget else ""
     reason = f"{names([device])} has no room for it{company}{within}."
-    return Refusal(sized.name, reason, "; ".join(lines) + ".", gate=_gate(sized, device, claim, room, over_budget))
+    gate = _gate(sized, device, claim, room, over_budget)
+    return Refusal(sized.name, reason, "; ".join(lines) + ".", None, gate, needed, available)
 
 
 def _gate(sized: Sized, device: Device, claim: int, room: Room, over_budget: bool) -> int | None:

@@ -70,9 +70,9 @@ def ready(ticket: Ticket) -> None:
     There is no deadline here: TimeoutStartSec= of the unit is the one limit. InferenceError where the engine ends
     before it listens: systemd does no more about that than to wait for this process.
     """
-    endpoint, engine = ticket.endpoint, Path("/proc", os.environ["MAINPID"])
+    endpoint, engine = ticket.endpoint, int(os.environ["MAINPID"])
     while not listening(endpoint):
-        if not engine.exists():
+        if not _exists(engine):
             raise InferenceError(f"the engine of service '{ticket.service}' ended before it listened")
         time.sleep(_POLL_SECONDS)
     if endpoint.socket:
@@ -171,6 +171,17 @@ def free_bytes() -> dict[str, int]:
     free = {gpu.uuid: gpu.memory_free_bytes for gpu in topology.gpus if gpu.uuid and gpu.memory_free_bytes is not None}
     free.update({f"numa:{node.index}": node.memory_free_bytes for node in topology.numa_nodes})
     return free
+
+
+def _exists(process: int) -> bool:
+    """Whether there is a process of this number; in /proc, a unit may not see those of its own user."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _is_starting(service: str) -> bool:

@@ -39,14 +39,28 @@ def window(since: str) -> float:
     )
 
 
+def episodes(
+    journal: Journal, services: Sequence[str], gpus: Mapping[str, Sequence[str]], since: float
+) -> list[Episode]:
+    """Return what went wrong with these services, and with GPUs, since a Unix time."""
+    return _read(journal, services, gpus, since)[1]
+
+
+def _read(
+    journal: Journal, services: Sequence[str], gpus: Mapping[str, Sequence[str]], since: float
+) -> tuple[list[Life], list[Episode]]:
+    """Return the lives of services, and what went wrong."""
+    told = lives(journal.lives(services, since))
+    ends = [life.invocation for life in told if life.crashed][-_MOST_ENDS:]
+    written = {invocation: journal.invocation(invocation, _LINES_OF_AN_END) for invocation in ends}
+    return told, incidents(told, journal.kernel(since), written, gpus)
+
+
 def history(
     journal: Journal, services: Sequence[str], gpus: Mapping[str, Sequence[str]], since: float
 ) -> dict[str, list[dict[str, Any]]]:
     """Return ``incidents`` and ``incident_rates`` of these services since a Unix time."""
-    told = lives(journal.lives(services, since))
-    ends = [life.invocation for life in told if life.crashed][-_MOST_ENDS:]
-    written = {invocation: journal.invocation(invocation, _LINES_OF_AN_END) for invocation in ends}
-    found = incidents(told, journal.kernel(since), written, gpus)
+    told, found = _read(journal, services, gpus, since)
     begin = max(since, journal.oldest(since) or since)
     now = time.time()
     return {

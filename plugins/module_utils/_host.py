@@ -35,6 +35,7 @@ from ._plan import Plan, PlannedService
 from ._ports import listen_problem
 from ._rows import service_row
 from ._runtime import read_engine
+from ._served import read_plan
 from ._survey import read_models, read_used_by_others
 from ._systemd import RunCommand, Systemd
 from ._transaction import TransactionRecord
@@ -134,7 +135,7 @@ class Host:
         chosen = _kept.choose(self.store, number, base)
         _kept.refuse_unusable(self.store, chosen)
         files = self.store.read(chosen)
-        made = self._read_plan(files)
+        made = read_plan(files)
         self._check_access(sorted({planned.model for planned in made.services}) if made else [])
         return Wanted(made, files, chosen)
 
@@ -146,16 +147,8 @@ class Host:
         """
         if PLAN_FILE in self.store.damage(self.deployment().base()):
             return None
-        found = self._read_plan(self.served())
+        found = read_plan(self.served())
         return found if found is not None and found.inputs_digest == digest else None
-
-    @staticmethod
-    def _read_plan(files: Mapping[str, File]) -> Plan | None:
-        text = files.get(PLAN_FILE)
-        try:
-            return Plan.from_dict(json.loads(text.text)) if text else None
-        except (ValueError, InferenceError):
-            return None  # written by another version of this collection, or edited
 
     def _check_access(self, models: Iterable[str]) -> None:
         try:
@@ -184,7 +177,7 @@ class Host:
         made = files.get(PLAN_FILE)
         interrupted = self.record.read()
         observed = self.deployment().observe(files, ask=False)
-        in_force = self._read_plan(files)
+        in_force = read_plan(files)
         planned = {item.name: item for item in in_force.services} if in_force else {}
         # In start order, and behind them whatever the plan does not know.
         names = [*planned, *(name for name in observed if name not in planned)]

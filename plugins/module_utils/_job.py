@@ -54,8 +54,8 @@ class Lock:
             holder = file.read().strip() or "another run"
             file.close()
             raise InferenceError(
-                f"this host is being deployed by {holder}; wait until it has finished, or end that process with "
-                "SIGTERM, upon which the generation before serves again; then run again",
+                f"this host is being deployed or measured by {holder}; wait until it has finished, or end that process "
+                "with SIGTERM, upon which the generation before serves again; then run again",
                 holder=holder,
             )
         lock = cls(file, by)
@@ -108,13 +108,18 @@ def locked(by: str = "") -> Iterator[Lock]:
         lock.release()
 
 
-def detach(lock: Lock, work: Callable[[Report], Result], recover: Callable[[Report], Result]) -> dict[str, Any]:
+def detach(
+    lock: Lock,
+    work: Callable[[Report], Result],
+    recover: Callable[[Report], Result],
+    killed: Callable[[str, Result], str] | None = None,
+) -> dict[str, Any]:
     """Run ``work`` in a process of its own and return at once what a follower needs to know.
 
     The job's directory holds ``progress`` (a line per step: ``SERVICE<TAB>TEXT``) and in the end ``result``, the JSON
     that the module would have returned. ``work`` gets a function that writes progress. ``recover`` goes the way back
-    of a transaction that was left open, and tells how that went; nothing where there is none. The lock passes to the
-    job.
+    of a transaction that was left open, and tells how that went; nothing where there is none. ``killed`` says what it
+    means that the work was killed, of how it was and of what the way back told. The lock passes to the job.
     """
     for old in _DIRECTORY.glob("job-*"):
         shutil.rmtree(old, ignore_errors=True)  # the lock says that none of them is alive
@@ -124,7 +129,7 @@ def detach(lock: Lock, work: Callable[[Report], Result], recover: Callable[[Repo
     pid = os.fork()
     if pid == 0:
         _become_daemon()
-        _supervise(lock, directory, work, recover)
+        _supervise(lock, directory, work, recover, killed or _killed)
         os._exit(0)  # the parent's atexit and buffers are not ours to run twice
     os.waitpid(pid, 0)
     deadline = time.monotonic() + _START_SECONDS
@@ -144,7 +149,11 @@ def _become_daemon() -> None:
 
 
 def _supervise(
-    lock: Lock, directory: Path, work: Callable[[Report], Result], recover: Callable[[Report], Result]
+    lock: Lock,
+    directory: Path,
+    work: Callable[[Report], Result],
+    recover: Callable[[Report], Result],
+    killed: Callable[[str, Result], str],
 ) -> None:
     """Do ``work`` in a child, and after its death whatever it has left undone."""
     pid = os.fork()
@@ -161,7 +170,7 @@ def _supervise(
     outcome = _run(directory, recover)
     if not (directory / "result").exists():
         how = f"was killed by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "ended without a result"
-        _write_result(directory, {**outcome, "failed": True, "msg": _killed(how, outcome)})
+        _write_result(directory, {**outcome, "failed": True, "msg": killed(how, outcome)})
 
 
 def _killed(how: str, outcome: Result) -> str:
@@ -177,7 +186,7 @@ def _killed(how: str, outcome: Result) -> str:
 def _end(number: int, frame: object) -> None:
     """Turn a request to end into a failure, so that the transaction goes back to where it came from."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second request must not end the way back
-    raise InferenceError("the transaction was ended by SIGTERM")
+    raise InferenceError("the run was ended by SIGTERM")
 
 
 def _run(directory: Path, work: Callable[[Report], Result]) -> dict[str, Any]:

@@ -39,12 +39,18 @@ class Metrics:
         return tokens > tokens_before or (tokens == tokens_before and 0 < usage != usage_before)
 
 
-def parse_metrics(text: str) -> Metrics | None:
-    """Return what the text of ``/metrics`` tells; None where it is not that of an engine."""
+def read_sums(text: str) -> dict[str, float]:
+    """Return every sample of an engine's ``/metrics``, its ``vllm:`` left out, summed over all labels."""
     sums: dict[str, float] = {}
     for name, value in _SAMPLE.findall(text):
         with contextlib.suppress(ValueError):
             sums[name] = sums.get(name, 0.0) + float(value)
+    return sums
+
+
+def parse_metrics(text: str) -> Metrics | None:
+    """Return what the text of ``/metrics`` tells; None where it is not that of an engine."""
+    sums = read_sums(text)
     if "generation_tokens_total" not in sums:
         return None
     return Metrics(

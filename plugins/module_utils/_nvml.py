@@ -17,7 +17,7 @@ import importlib
 import itertools
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,46 @@ def import_from(tools_dir: str) -> None:
 def read_topology() -> Topology:
     """Read everything about this host: GPUs and links from NVML, NUMA nodes from the kernel."""
     return dataclasses.replace(read_gpus(), numa_nodes=read_numa_nodes())
+
+
+@contextlib.contextmanager
+def meters() -> Iterator[dict[str, Meter]]:
+    """Yield, by UUID, what reads each GPU again and again while NVML stays open; nothing where it tells of none."""
+    try:
+        pynvml = importlib.import_module("pynvml")
+        pynvml.nvmlInit()
+    except Exception:  # no package, no library, no driver: whoever needs a GPU has been told by read_gpus
+        yield {}
+        return
+    try:
+        found = [Meter(_Device(pynvml, index)) for index in range(pynvml.nvmlDeviceGetCount())]
+        yield {meter.uuid: meter for meter in found if meter.uuid}
+    finally:
+        with contextlib.suppress(pynvml.NVMLError):
+            pynvml.nvmlShutdown()
+
+
+class Meter:
+    """One GPU, read while something runs on it; what it refuses to tell is None."""
+
+    def __init__(self, device: _Device) -> None:
+        uuid = device.ask("nvmlDeviceGetUUID")
+        self._device = device
+        self.uuid = None if uuid is None else _text(uuid)
+
+    def memory_used_bytes(self) -> int | None:
+        """Memory in use by anybody, without what driver and firmware reserve."""
+        return _memory(self._device)[1]
+
+    def joules(self) -> float | None:
+        """Energy taken since the driver was loaded."""
+        millijoules = self._device.ask("nvmlDeviceGetTotalEnergyConsumption")
+        return None if millijoules is None else millijoules / 1000.0
+
+    def watts(self) -> float | None:
+        """Power drawn now, which older GPUs tell instead of their energy."""
+        milliwatts = self._device.ask("nvmlDeviceGetPowerUsage")
+        return None if milliwatts is None else milliwatts / 1000.0
 
 
 def read_gpus(proc: str = "/proc", pci_devices: str = "/sys/bus/pci/devices") -> Topology:

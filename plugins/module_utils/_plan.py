@@ -123,6 +123,7 @@ class Refusal:
     ``gate`` is the engine's own, at which it would stop (ENGINE_GATES); None where no engine would be asked.
     ``nearest_fit`` has ``text`` for a reader, and the change as data: ``services`` (name -> layout keys to
     set) and ``settings``; it was planned and fits. None where no single change of the kinds tried helps.
+    ``needed_bytes`` and ``available_bytes`` are of one device; None where it is not for want of bytes.
     """
 
     service: str
@@ -130,6 +131,8 @@ class Refusal:
     arithmetic: str
     nearest_fit: Mapping[str, Any] | None = None
     gate: int | None = None
+    needed_bytes: int | None = None
+    available_bytes: int | None = None
 
 
 @dataclass(frozen=True)

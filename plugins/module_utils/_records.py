@@ -123,6 +123,16 @@ class Record:
             raise self._wrong(key, "a list of whole numbers of at least 0")
         return tuple(values)
 
+    def integer_lists(self, key: str) -> tuple[tuple[int, ...], ...]:
+        """Return a list of lists of whole numbers, none below 0."""
+        values = self.sequence(key) or ()
+        whole = (
+            isinstance(item, int) and not isinstance(item, bool) and item >= 0 for value in values for item in value
+        )
+        if not all(isinstance(value, (list, tuple)) for value in values) or not all(whole):
+            raise self._wrong(key, "a list of lists of whole numbers of at least 0")
+        return tuple(tuple(value) for value in values)
+
     def texts(self, key: str) -> tuple[str, ...]:
         """Return a list of strings."""
         values = self.sequence(key) or ()

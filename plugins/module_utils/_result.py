@@ -125,13 +125,17 @@ class EngineCounters:
 
 @dataclass(frozen=True)
 class Quality:
-    """Perplexity of a reference text at two lengths, and the share of greedy tokens that equal the other side's."""
+    """Perplexity of a reference text at two lengths, and the share of greedy tokens that equal the other side's.
+
+    ``greedy_tokens`` are those of the answers to fixed prompts, in their order.
+    """
 
     perplexity_short: float | None = None
     perplexity_long: float | None = None
     tokens_short: int | None = None
     tokens_long: int | None = None
     greedy_agreement: float | None = None
+    greedy_tokens: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
     def read(cls, record: Record) -> Quality:
@@ -142,6 +146,7 @@ class Quality:
             tokens_short=record.integer("tokens_short", 1),
             tokens_long=record.integer("tokens_long", 1),
             greedy_agreement=record.number("greedy_agreement"),
+            greedy_tokens=record.integer_lists("greedy_tokens"),
         )
 
 

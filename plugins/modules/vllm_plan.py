@@ -394,6 +394,16 @@ plan:
           returned: success
           type: int
           sample: 1
+        needed_bytes:
+          description: Bytes that it takes of the device; V(null) where it is refused for another reason.
+          returned: success
+          type: int
+          sample: 85890755952
+        available_bytes:
+          description: Bytes that there are for it; V(null) where it is refused for another reason.
+          returned: success
+          type: int
+          sample: 85040352460
 topology:
   description: The machine that was planned for, as RV(llmops.inference.gpu_topology_info#module:topology) has it.
   returned: success
@@ -404,27 +414,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmops.inference.plugins.module_utils._arguments import (
-    HOST_OPTIONS,
-    PLAN_OPTIONS,
-    settings_from,
-)
-from ansible_collections.llmops.inference.plugins.module_utils._calibration_store import CalibrationStore
+from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS, PLAN_OPTIONS
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._gpu_health import judged_by
-from ansible_collections.llmops.inference.plugins.module_utils._journal import Journal
+from ansible_collections.llmops.inference.plugins.module_utils._ground import read_ground
 from ansible_collections.llmops.inference.plugins.module_utils._layout import parse_layout
-from ansible_collections.llmops.inference.plugins.module_utils._nvml import import_from, read_topology
-from ansible_collections.llmops.inference.plugins.module_utils._placement import plan
 from ansible_collections.llmops.inference.plugins.module_utils._plan import Plan
-from ansible_collections.llmops.inference.plugins.module_utils._survey import (
-    read_models,
-    read_used_by_others,
-    stated_bytes,
-)
+from ansible_collections.llmops.inference.plugins.module_utils._survey import read_models
 from ansible_collections.llmops.inference.plugins.module_utils._systemd import RunCommand
 from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology
-from ansible_collections.llmops.inference.plugins.module_utils._xid import with_xids
 
 OPTIONS = {
     **PLAN_OPTIONS,
@@ -435,19 +432,10 @@ OPTIONS = {
 
 
 def make_plan(params: Mapping[str, Any], run: RunCommand) -> tuple[Plan, Topology]:
-    settings = settings_from(params)
-    services = parse_layout(params["services"], settings.accelerator)
+    services = parse_layout(params["services"], params["accelerator"])
     models = read_models(services)
-    stated = stated_bytes(params["used_by_others"])
-    if params["topology"] is not None:
-        topology = Topology.from_dict(params["topology"])
-        return plan(services, judged_by(params["gpu_health"], topology), models, settings, stated), topology
-    import_from(params["tools_dir"])
-    topology = with_xids(read_topology(), Journal(run).xids_since_boot())
-    found = read_used_by_others(topology, settings.accelerator)
-    records = CalibrationStore().measured()
-    fit = judged_by(params["gpu_health"], topology)
-    return plan(services, fit, models, settings, {**found, **stated}, records=records), topology
+    ground = read_ground(params, run)
+    return ground.plan(services, models), ground.topology
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._result import SIDES, Result, read_result
+from ansible_collections.llmops.inference.plugins.plugin_utils._agreement import with_agreement
 from ansible_collections.llmops.inference.plugins.plugin_utils._comparison import Row, Settings, compare
 from ansible_collections.llmops.inference.plugins.plugin_utils._measures import METRICS, Measured, Metric, estimate
 from ansible_collections.llmops.inference.plugins.plugin_utils._objectives import (
@@ -47,7 +48,7 @@ def report(values: object, settings: Settings, objectives: object = ()) -> dict[
     Runs that have sides are compared, others summarised. Objectives are held against what is deployed now: against
     the side ``after`` where there are two.
     """
-    runs = read_results(values)
+    runs = with_agreement(read_results(values))
     hosts = sorted({run.environment.host for run in runs})
     if len(hosts) > 1:
         raise InferenceError(f"The results are of {', '.join(hosts)}; a report is of one host.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.plugin_utils._comparison import JUDGED
+from ansible_collections.llmops.inference.plugins.plugin_utils._comparison import JUDGED, QUALITY
 from ansible_collections.llmops.inference.plugins.plugin_utils._numbers import (
     bounds_text,
     estimate_text,
@@ -42,7 +42,7 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
         rows = [_measured(row) for row in report["summary"] if row["metric"] in _SUMMARISED]
         return lines + table(_SUMMARY, rows)
     judged = [row for row in report["comparison"] if row["verdict"]]
-    lines += table(_COMPARISON, [_compared(row) for row in judged])
+    lines += table(_COMPARISON, [_compared(row) for row in report["comparison"] if _is_shown(row)])
     said: dict[tuple[str, str, str, str], list[str]] = {}
     for row in judged:
         said.setdefault((row["service"], row["scenario"], row["verdict"], row["reason"]), []).append(row["words"])
@@ -51,6 +51,11 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
         for (service, scenario, verdict, reason), words in said.items()
     ]
     return [*lines, "", *reasons]
+
+
+def _is_shown(row: Mapping[str, Any]) -> bool:
+    """Rows with a verdict, and how good the answers are: a faster one may be a worse one."""
+    return bool(row["verdict"]) or row["metric"] in QUALITY
 
 
 def _measured(row: Mapping[str, Any]) -> dict[str, Any]:

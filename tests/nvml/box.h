@@ -35,6 +35,7 @@ struct gpu {
     struct pci_address pci;
     char uuid[MAX_TEXT], name[MAX_TEXT];
     unsigned long long total, reserved, used; /* bytes; used: beyond what the processes hold */
+    unsigned long long watts;            /* 0: the model does not tell its power */
     unsigned compute_major, compute_minor;
     int numa, own_numa; /* own_numa: the GPU's own memory as a NUMA node (Grace); -1: none */
     unsigned long cpus[CPU_WORDS];

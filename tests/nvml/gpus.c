@@ -4,6 +4,7 @@
  *
  * Questions to one GPU. */
 #include <string.h>
+#include <time.h>
 
 #include "standin.h"
 
@@ -71,6 +72,28 @@ nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t *me
     memory->reserved = gpu->reserved;
     memory->used = box_used(&box, gpu);
     memory->free = memory->total - memory->reserved - memory->used;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned *milliwatts)
+{
+    BEGIN_GPU(device);
+    const struct gpu *gpu = standin_gpu(device);
+    if (gpu->watts == 0)
+        return NVML_ERROR_NOT_SUPPORTED;
+    *milliwatts = (unsigned)gpu->watts * 1000;
+    return NVML_SUCCESS;
+}
+
+/* The power never changes, so that the energy is what it gave since the machine was started. */
+nvmlReturn_t nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t device, unsigned long long *millijoules)
+{
+    BEGIN_GPU(device);
+    const struct gpu *gpu = standin_gpu(device);
+    struct timespec now;
+    if (gpu->watts == 0 || clock_gettime(CLOCK_MONOTONIC, &now) != 0)
+        return NVML_ERROR_NOT_SUPPORTED;
+    *millijoules = gpu->watts * ((unsigned long long)now.tv_sec * 1000 + (unsigned long long)now.tv_nsec / 1000000);
     return NVML_SUCCESS;
 }
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleConnectionFailure
-from ansible_collections.llmops.inference.plugins.action import vllm_deployment as action
+from ansible_collections.llmops.inference.plugins.action.vllm_deployment import ActionModule
 from ansible_collections.llmops.inference.plugins.module_utils import _job
+from ansible_collections.llmops.inference.plugins.plugin_utils import _follow
 
 
-class Follower(action.ActionModule):
+class Follower(ActionModule):
     """The action plugin, connected to this machine; ``away`` times first there is no answer."""
 
     def __init__(self, away: int = 0) -> None:
@@ -36,7 +37,7 @@ class Follower(action.ActionModule):
 def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_job, "_DIRECTORY", tmp_path / "jobs")
     monkeypatch.setattr(_job, "_LOCK", tmp_path / "jobs/lock")
-    monkeypatch.setattr(action, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(_follow, "POLL_SECONDS", 0.05)
 
 
 def working(report: _job.Report) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def test_a_host_that_does_not_answer_for_a_while_is_waited_for() -> None:
 
 
 def test_a_host_that_does_not_come_back_is_a_lost_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(action, "RECONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(_follow, "RECONNECT_SECONDS", 0.2)
     with pytest.raises(AnsibleConnectionFailure, match="no such container"):
         Follower(away=1000)._follow("/run/nowhere", "box")
 
@@ -90,5 +91,5 @@ def test_while_the_way_back_is_gone_the_transaction_is_not_over() -> None:
 
 
 def test_whoever_asks_is_named_with_the_play() -> None:
-    assert action._requester({"ansible_play_name": "Serve"}).endswith(" (play 'Serve')")
-    assert "@" in action._requester({})
+    assert _follow._requester({"ansible_play_name": "Serve"}).endswith(" (play 'Serve')")
+    assert "@" in _follow._requester({})

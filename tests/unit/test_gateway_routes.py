@@ -89,6 +89,16 @@ def test_an_engine_is_given_as_much_as_it_works_on_at_a_time() -> None:
     assert [item["maxconn"] for item in found] == [12, 32]
 
 
+def test_keys_that_are_changed_over_the_layout_hold_for_the_gateway_too() -> None:
+    variables: dict[str, Any] = {
+        "vllm_services_layout": [layout(max_num_seqs=12)],
+        "vllm_services_changes": {"mini": {"max_num_seqs": 3}},
+    }
+    assert services_of(["box"], {"box": variables}, "box")[0]["maxconn"] == 3
+    variables["vllm_services_profiles"] = {"after": {"changes": {"mini": {"max_num_seqs": 5}}}}
+    assert services_of(["box"], {"box": variables}, "box")[0]["maxconn"] == 5
+
+
 def test_one_model_of_two_hosts_is_one_backend() -> None:
     found = backends_of([service(), service(host="gpu-2", address="10.0.0.2"), service(name="b", model="Qwen/b")])
     assert [backend["model"] for backend in found] == ["Qwen/b", "mini"]

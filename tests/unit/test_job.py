@@ -49,6 +49,19 @@ def pids(job: Mapping[str, Any]) -> tuple[int, int]:
     return int(supervisor), int(worker)
 
 
+def test_work_of_another_kind_says_in_its_own_words_that_it_was_killed() -> None:
+    def work(report: _job.Report) -> dict[str, Any]:
+        time.sleep(30)
+        return {}
+
+    def killed(how: str, told: Mapping[str, Any]) -> str:
+        return f"the measurement {how}; {told['left']} is left of it"
+
+    job = _job.detach(_job.Lock.take(), work, lambda report: {"left": "nothing"}, killed)
+    os.kill(pids(job)[1], signal.SIGKILL)
+    assert outcome(job)["msg"] == "the measurement was killed by signal 9; nothing is left of it"
+
+
 def test_a_job_reports_its_steps_and_leaves_its_result() -> None:
     def work(report: _job.Report) -> dict[str, Any]:
         report("mini", "loading weights")
@@ -82,7 +95,7 @@ def test_a_job_that_is_told_to_end_fails_in_its_own_words(process: int) -> None:
 
     job = _job.detach(_job.Lock.take(), work, nothing)
     os.kill(pids(job)[process], signal.SIGTERM)
-    assert outcome(job) == {"failed": True, "msg": "the transaction was ended by SIGTERM"}
+    assert outcome(job) == {"failed": True, "msg": "the run was ended by SIGTERM"}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +130,7 @@ def test_the_lock_is_held_until_the_way_back_has_ended() -> None:
     lock.release()
     supervisor, worker = pids(job)
     os.kill(worker, signal.SIGKILL)
-    with pytest.raises(InferenceError, match=f"being deployed by process {supervisor}, since"):
+    with pytest.raises(InferenceError, match=f"being deployed or measured by process {supervisor}, since"):
         _job.Lock.take()
     assert outcome(job)["rolled_back_to"] == 6
     assert _job.holder() is None or supervisor_ends(supervisor)
@@ -132,7 +145,7 @@ def supervisor_ends(pid: int) -> bool:
 
 
 def test_a_second_deployment_is_refused_naming_the_first_until_it_has_ended() -> None:
-    named = r"being deployed by alice@controller \(play 'Serve'\), process \d+, since 20"
+    named = r"being deployed or measured by alice@controller \(play 'Serve'\), process \d+, since 20"
     with _job.locked("alice@controller (play 'Serve')"), pytest.raises(InferenceError, match=named) as refused:
         _job.Lock.take("bob@controller")
     assert str(refused.value.details["holder"]).startswith("alice@controller")
@@ -148,6 +161,6 @@ def test_the_lock_stays_with_a_detached_job_after_its_starter_has_let_go() -> No
     lock = _job.Lock.take()
     job = _job.detach(lock, work, nothing)
     lock.release()
-    with pytest.raises(InferenceError, match="being deployed by process"):
+    with pytest.raises(InferenceError, match="being deployed or measured by process"):
         _job.Lock.take()
     outcome(job)

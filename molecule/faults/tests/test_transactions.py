@@ -234,7 +234,9 @@ def test_a_killed_play_changes_nothing_for_the_host_and_a_second_one_is_told_who
             )
             assert f"process {site.job()[1]}" in open_one["holder"]  # type: ignore[index]
             second = site.play(micro_seqs=wanted + 7)
-            assert_refused(second, "this host is being deployed by", "(play 'Serve two models", "process", "since 20")
+            assert_refused(
+                second, "this host is being deployed or measured by", "(play 'Serve two models", "process", "since 20"
+            )
             assert_refused(second, "its progress in /run/llmops-inference/job-")
         else:
             wanted = before + 1
