@@ -134,7 +134,7 @@ def test_what_was_changed_by_hand_is_shown_and_put_back_without_a_restart() -> N
         ):
             assert line in told.output, told.output
         assert KEY not in told.output
-        assert site.run("ls /etc/vllm") == "generations", "check mode changed nothing"
+        assert site.run("ls /etc/vllm") == "digest.key\ngenerations", "check mode changed nothing"
         repaired = site.converge()
         assert repaired.changed == 1, repaired.output
         assert site.converge().changed == 0
