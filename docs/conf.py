@@ -18,6 +18,8 @@ myst_heading_anchors = 3
 html_theme = "alabaster"
 html_theme_options = {"description": "Open language models on your own GPU hosts", "page_width": "75em"}
 highlight_language = "none"
+# A command over several lines is coloured as far as its lexer gets.
+suppress_warnings = ["misc.highlighting_failure"]
 # Nothing is fetched while the site is built: what other collections and Ansible document is named, and linked there.
 ELSEWHERE = "https://docs.ansible.com/ansible/latest/"
 BUILTIN = "ansible_collections.ansible.builtin."

@@ -30,9 +30,9 @@ class Block:
     text: str
 
     def commands(self) -> list[str]:
-        """Return what a console block has typed, without comments at the end of lines."""
-        lines = [line[2:] for line in self.text.splitlines() if line.startswith("$ ")]
-        return [re.sub(r"\s+# .*$", "", line) for line in lines]
+        """Return what a console block has typed, with the indented lines that go on, without comments at their ends."""
+        lines = re.sub(r"\s+# .*$", "", self.text, flags=re.MULTILINE)
+        return [found[2:] for found in re.findall(r"^\$ .*(?:\n +.*)*", lines, re.MULTILINE)]
 
 
 def pages() -> list[Path]:
