@@ -1,6 +1,6 @@
 # Everything a developer runs; the work is done by small scripts under tests/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean lint docs test-fast test test-matrix bench-plan bench-plan-speed bench-plan-engine bench-gateway clean
+.PHONY: help setup demo demo-clean lint docs test-fast test test-all test-matrix bench-plan bench-plan-speed bench-plan-engine bench-gateway clean
 
 help:
 	@echo "make setup       tools and this collection in .venv"
@@ -10,6 +10,7 @@ help:
 	@echo "make docs        the documentation as a site, build/docs/html/index.html"
 	@echo "make test-fast   lint and unit tests"
 	@echo "make test        test-fast, sanity, package, documentation, AWX, and the scenarios on real systemd hosts"
+	@echo "make test-all    the scenarios that measure under load for many minutes as well"
 	@echo "make test-matrix ansible-test on every ansible-core and Python that the collection supports"
 	@echo "make bench-plan  how fast plans are made, and whether the real engine agrees with them"
 	@echo "make bench-gateway  what the gateway adds to an engine, measured into docs/gateway-overhead.md"
@@ -39,6 +40,9 @@ test-fast: setup
 # SCENARIOS="runtime models" runs these only.
 test: setup
 	@PYTHONPATH=.venv/collections .venv/bin/python tests/tools/run_tests.py $(SCENARIOS)
+
+test-all: setup
+	@PYTHONPATH=.venv/collections .venv/bin/python tests/tools/run_tests.py --all
 
 test-matrix: setup
 	@PYTHONPATH=.venv/collections .venv/bin/python tests/tools/core_matrix.py

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the tests of this checkout one after the other and ends with the line ``N passed, N failed``.
 
-Arguments: names of scenarios, all of them when none is given; or ``--fast``, for lint and unit tests only.
+Arguments: names of steps; or ``--fast``, for lint and unit tests; or ``--all``, for the LONG ones as well.
 What a step printed is in build/reports/STEP.log, and on the terminal when it failed.
 """
 
@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 REPORTS = ROOT / "build" / "reports"
 IN_TESTBED = str(ROOT / "tests" / "testbed" / "in-testbed")
 LINES_OF_A_FAILURE = 200
+# Measure or replace engines under load for many minutes each: `make test-all`, or by name.
+LONG = ("upgrade", "validation", "compare", "tune", "awx-host", "tutorial")
 
 
 def counts(report: Path) -> tuple[int, int]:
@@ -70,21 +72,29 @@ def scenario_names() -> list[str]:
 
 def steps(arguments: list[str]) -> list[tuple[str, list[str]]]:
     """Return the name and the command of each step."""
-    scenarios = scenario_names()
-    unknown = set(arguments) - {"--fast"} - set(scenarios)
-    if unknown:
-        raise SystemExit(f"run_tests: no scenario {', '.join(sorted(unknown))}; there are {', '.join(scenarios)}")
-    wanted = [name for name in arguments if name != "--fast"]
-    core = [IN_TESTBED, "env", f"PYTHONPATH={ROOT / '.venv/collections'}", "python", "tests/tools/core_matrix.py"]
-    fast = [("lint", [str(ROOT / "tests" / "tools" / "lint")]), ("unit", [IN_TESTBED, "python", "-m", "pytest"])]
-    slow = [(name, [IN_TESTBED, "molecule", "test", "--scenario-name", name]) for name in wanted or scenarios]
-    if wanted:
-        return slow
-    if "--fast" in arguments:
-        return fast
     pytest = [IN_TESTBED, "python", "-m", "pytest"]
-    others = [(name, [*pytest, f"tests/{name}"]) for name in ("package", "playbooks", "documentation", "awx")]
-    return [*fast, ("core", [*core, "--newest"]), *others, *slow]
+    core = [IN_TESTBED, "env", f"PYTHONPATH={ROOT / '.venv/collections'}", "python", "tests/tools/core_matrix.py"]
+    known = {
+        "lint": [str(ROOT / "tests" / "tools" / "lint")],
+        "unit": pytest,
+        "core": [*core, "--newest"],
+        "package": [*pytest, "tests/package"],
+        "playbooks": [*pytest, "tests/playbooks"],
+        "documentation": [*pytest, "tests/documentation", "-k", "not with_real_engines"],
+        "awx": [*pytest, "tests/awx", "--ignore=tests/awx/test_host.py"],
+        **{name: [IN_TESTBED, "molecule", "test", "--scenario-name", name] for name in scenario_names()},
+        "awx-host": [*pytest, "tests/awx/test_host.py"],
+        "tutorial": [*pytest, "tests/documentation/test_tutorial.py", "-k", "with_real_engines"],
+    }
+    wanted = [name for name in arguments if not name.startswith("--")]
+    unknown = set(wanted) - set(known)
+    if unknown:
+        raise SystemExit(f"run_tests: no step {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    if "--fast" in arguments:
+        wanted = ["lint", "unit"]
+    elif not wanted:
+        wanted = [name for name in known if name not in LONG or "--all" in arguments]
+    return [(name, known[name]) for name in wanted]
 
 
 def main() -> int:
@@ -99,6 +109,7 @@ def main() -> int:
     if not sys.argv[1:]:
         compatibility.note("runs", "make test", result=compatibility.verdict(not failed))
         print(compatibility.write_page())
+        print(f"not run: {', '.join(LONG)} (make test-all)")
     print(f"{sum(result[0] for result in results)} passed, {failed} failed")
     return 1 if failed else 0
 
