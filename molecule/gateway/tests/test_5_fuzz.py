@@ -55,6 +55,25 @@ def send(case: Case, session: requests.Session, model: str | None) -> int | None
     return int(answer.status_code)
 
 
+def fuzz(operation: Any, session: requests.Session, deadline: float, statuses: list[int | None]) -> None:
+    """Send what fits an operation, and what nearly does, until the deadline; leaves the statuses of the answers."""
+
+    @seed(4)
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(), model=st.sampled_from(["mini", "Qwen/micro", None]))
+    def send_one(case: Case, model: str | None) -> None:
+        if time.monotonic() < deadline:
+            statuses.append(send(case, session, model))
+
+    send_one()
+
+
 def test_nothing_but_what_clients_may_use_reaches_an_engine() -> None:
     schema = schemathesis.openapi.from_dict(description())
     operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
@@ -71,26 +90,13 @@ def test_nothing_but_what_clients_may_use_reaches_an_engine() -> None:
         for operation in operations:
             label = f"{operation.method.upper()} {operation.path}"
 
-            @seed(4)
-            @settings(
-                max_examples=EXAMPLES,
-                deadline=None,
-                database=None,
-                phases=[Phase.generate],
-                suppress_health_check=list(HealthCheck),
-            )
-            @given(case=operation.as_strategy(), model=st.sampled_from(["mini", "Qwen/micro", None]))
-            def fuzz(case: Case, model: str | None, label: str = label) -> None:
-                if time.monotonic() < deadline:
-                    sent.setdefault(label, []).append(send(case, session, model))
-
-            fuzz()
+            fuzz(operation, session, deadline, sent.setdefault(label, []))
         seen = arrivals.seen()
 
     statuses = [status for answers in sent.values() for status in answers if status is not None]
     print(f"{len(statuses)} requests of {len(sent)} operations in {time.monotonic() - deadline + SECONDS:.0f} s;")
     print(f"{len(seen)} reached an engine; statuses {sorted(set(statuses))}")
-    assert len(sent) == len(operations), "there was time for all of them"
+    assert all(sent.values()), "there was time for all of them"
     assert len(statuses) > 100
     assert {tuple(line.split()[1:3]) for line in seen} <= {("POST", path) for path in ALLOWED}
     assert seen, "some were good enough for an engine"
