@@ -60,11 +60,19 @@ def ansible_core(python: Path) -> str:
     return subprocess.run([str(python), "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
 
 
+def hosts_of(group: Mapping[str, Any], inherited: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the variables of every host of a group of an inventory and of the groups in it."""
+    variables = {**inherited, **(group.get("vars") or {})}
+    for host in (group.get("hosts") or {}).values():
+        yield {**variables, **(host or {})}
+    for child in (group.get("children") or {}).values():
+        yield from hosts_of(child or {}, variables)
+
+
 def note_scenario(name: str, passed: bool) -> None:
     """Add a scenario: on which Debian, with which engine."""
     inventory = yaml.safe_load((ROOT / "molecule" / name / "inventory.yml").read_text(encoding="utf-8"))["testbed"]
-    variables = inventory.get("vars", {})
-    hosts = [{**variables, **(host or {})} for host in inventory["hosts"].values()]
+    hosts = list(hosts_of(inventory, {}))
     releases = sorted({DEBIAN[host.get("testbed_release", "bookworm")] for host in hosts})
     engine = any({"--engine", "--wheels"} & set(host.get("testbed_options", [])) for host in hosts)
     defaults = yaml.safe_load((ROOT / "roles/vllm_runtime/defaults/main.yml").read_text(encoding="utf-8"))
