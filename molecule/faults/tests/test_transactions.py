@@ -397,5 +397,5 @@ def test_every_start_finds_the_same_room_for_its_cache_in_whatever_order() -> No
     for unit, sizes in cache_sizes().items():
         spread = (max(sizes) - min(sizes)) / min(sizes)
         print(f"{unit}: {len(sizes)} starts, {min(sizes)} to {max(sizes)} tokens, {spread:.4%} apart")
-        assert len(sizes) > STARTS + 1
+        assert len(sizes) > STARTS, "the journal of this boot has the start after the power failed, and those asked for"
         assert spread <= 0.01
