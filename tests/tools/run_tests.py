@@ -23,7 +23,7 @@ REPORTS = ROOT / "build" / "reports"
 IN_TESTBED = str(ROOT / "tests" / "testbed" / "in-testbed")
 LINES_OF_A_FAILURE = 200
 # Measure or replace engines under load for many minutes each: `make test-all`, or by name.
-LONG = ("gateway", "upgrade", "validation", "compare", "tune", "awx-host", "tutorial")
+LONG = ("faults", "gateway", "upgrade", "validation", "compare", "tune", "awx-host", "tutorial")
 
 
 def counts(report: Path) -> tuple[int, int]:
