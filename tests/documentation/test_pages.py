@@ -20,7 +20,8 @@ from ansible_collections.llmops.inference.tests.tools.environments import ROOT
 
 PAGES = pages()
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-TUTORIAL, TUTORIEL = ROOT / "docs" / "tutorial.md", ROOT / "docs" / "fr" / "tutorial.md"
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+TRANSLATIONS = sorted((ROOT / "docs" / "fr").glob("*.md"))
 # Kinds for which there is no line to look for.
 WITHOUT_A_LINE = {"engine_error", "unknown"}
 # Programs that other tests run with these very arguments, or that a user has of somebody else.
@@ -101,9 +102,15 @@ def test_every_page_for_users_is_in_the_index() -> None:
     assert written - {"index.md", "compatibility.md", "gateway-overhead.md"} <= index
 
 
-def test_the_french_tutorial_has_the_same_steps() -> None:
-    assert blocks(TUTORIEL) == blocks(TUTORIAL)
-    assert len(anchors(TUTORIEL)) == len(anchors(TUTORIAL))
+@pytest.mark.parametrize("page", TRANSLATIONS, ids=lambda page: page.stem)
+def test_a_french_page_has_the_same_steps(page: Path) -> None:
+    original = ROOT / "docs" / page.name
+    assert blocks(page) == blocks(original)
+    assert len(anchors(page)) == len(anchors(original))
+
+
+def test_the_tutorial_and_the_comparison_are_there_in_french() -> None:
+    assert {"tutorial", "comparing-and-tuning"} <= {page.stem for page in TRANSLATIONS}
 
 
 def rows() -> list[tuple[str, str, str]]:

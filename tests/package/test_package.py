@@ -97,7 +97,13 @@ def test_the_package_is_small(package: Path) -> None:
 def test_every_module_filter_and_role_explains_itself(user: dict[str, str]) -> None:
     assert documentation(user, "module").keys() == names_in("plugins/modules", "*.py")
     assert documentation(user, "filter").keys() == names_in("plugins/filter", "*.py")
-    assert documentation(user, "role").keys() == names_in("roles", "*")
+    roles = documentation(user, "role")
+    assert roles.keys() == names_in("roles", "*")
+    for name, role in roles.items():
+        defaults = ROOT / "roles" / name.rpartition(".")[2] / "defaults" / "main.yml"
+        options = role["entry_points"]["main"]["options"]
+        assert yaml.safe_load(defaults.read_text(encoding="utf-8")).keys() <= options.keys()
+        assert all(option["description"] for option in options.values())
 
 
 def test_a_layout_is_planned_for_a_recorded_machine_from_an_empty_directory(user: dict[str, str]) -> None:

@@ -14,8 +14,12 @@ from ansible_collections.llmops.inference.tests.tools.environments import ROOT
 from ansible_collections.llmops.inference.tests.unit.scene import QWEN3_8B
 
 GATEWAY = "molecule/gateway/inventory.yml"
+# What the argument specifications ask for before a role begins.
+REQUIRED = {"vllm_services_layout": [], "vllm_gateway_api_keys": []}
 TOPOLOGY = ROOT / "tests" / "gpu" / "topologies" / "h100-80gb.json"
 ROLES = {"runtime": "vllm_runtime", "models": "vllm_models", "services": "vllm_services", "gateway": "vllm_gateway"}
+# Run by its name only: it asks the services for minutes.
+ASKED_FOR = {"validate": "vllm_validation"}
 
 
 def tasks(*arguments: str) -> list[str]:
@@ -31,12 +35,17 @@ def roles(*arguments: str) -> set[str]:
     return {name.removeprefix("llmops.inference.") for name in names}
 
 
-@pytest.mark.parametrize("tag", ROLES)
-def test_a_tag_is_one_role(tag: str) -> None:
-    assert roles("--tags", tag) == {ROLES[tag]}
+@pytest.mark.parametrize(("tag", "role"), [*ROLES.items(), *ASKED_FOR.items()])
+def test_a_tag_is_one_role(tag: str, role: str) -> None:
+    assert roles("--tags", tag) == {role}
 
 
-def test_without_tags_everything_is_run_and_nothing_is_only_planned() -> None:
+def test_several_tags_are_several_roles() -> None:
+    assert roles("--tags", "runtime,models") == {"vllm_runtime", "vllm_models"}
+    assert roles("--tags", "services,validate") == {"vllm_services", "vllm_validation"}
+
+
+def test_without_tags_everything_is_deployed_and_nothing_is_only_planned_or_measured() -> None:
     assert roles() == set(ROLES.values())
     assert not [task for task in tasks() if task.startswith("Plan the layout")]
 
@@ -53,6 +62,26 @@ def test_the_tag_plan_plans_and_changes_nothing() -> None:
     said = ansible("ansible-playbook", "-i", "box,", "site.yml", "--tags", "plan", "-e", json.dumps(variables))
     assert "NVIDIA H100 80GB HBM3" in said
     assert "changed=0" in said
+
+
+@pytest.mark.parametrize(
+    ("role", "meant"),
+    [
+        ("vllm_runtime", "vllm_runtime_version"),
+        ("vllm_models", "vllm_models_list"),
+        ("vllm_services", "vllm_services_layout"),
+        ("vllm_gateway", "vllm_gateway_port"),
+        ("vllm_validation", "vllm_validation_objectives"),
+        ("vllm_experiment", "vllm_experiment_rounds"),
+    ],
+)
+def test_a_misspelt_variable_ends_every_role_with_the_name_that_was_meant(role: str, meant: str) -> None:
+    slip = f"{meant[:-2]}{meant[-1]}{meant[-2]}"  # two letters in the wrong order, as in layotu
+    include = ["ansible", "-i", "box,", "box", "-c", "local", "-m", "ansible.builtin.include_role"]
+    said = ansible(*include, "-a", f"name=llmops.inference.{role}", "-e", json.dumps({slip: 1, **REQUIRED}), status=2)
+    assert f"{slip} is no variable of the role {role}; did you mean {meant}?" in said
+    assert "changed=1" not in said
+    assert "CHANGED" not in said
 
 
 @pytest.mark.parametrize("host", ["gateway-a", "gateway"])
