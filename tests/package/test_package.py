@@ -142,7 +142,7 @@ def test_a_release_is_one_command_and_tells_of_every_change(tmp_path: Path) -> N
     released = yaml.safe_load((ROOT / "changelogs" / "changelog.yaml").read_text(encoding="utf-8"))["releases"]
     new = "99.0.0" if released else "1.0.0"
     env = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    release = [checkout / "tests" / "tools" / "release", new, "2026-12-01"]
+    release = [str(checkout / "tests" / "tools" / "release"), new, "2026-12-01"]
     ran = subprocess.run(release, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert yaml.safe_load((checkout / "galaxy.yml").read_text(encoding="utf-8"))["version"] == new
@@ -159,7 +159,7 @@ def test_a_release_is_one_command_and_tells_of_every_change(tmp_path: Path) -> N
 
 
 def test_a_release_wants_a_version(tmp_path: Path) -> None:
-    release = [ROOT / "tests" / "tools" / "release", "next"]
+    release = [str(ROOT / "tests" / "tools" / "release"), "next"]
     ran = subprocess.run(release, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 1
     assert "'next' is no version" in ran.stderr

@@ -14,8 +14,6 @@ from ansible_collections.llmops.inference.tests.tools.environments import ROOT
 from ansible_collections.llmops.inference.tests.unit.scene import QWEN3_8B
 
 GATEWAY = "molecule/gateway/inventory.yml"
-# What the argument specifications ask for before a role begins.
-REQUIRED = {"vllm_services_layout": [], "vllm_gateway_api_keys": []}
 TOPOLOGY = ROOT / "tests" / "gpu" / "topologies" / "h100-80gb.json"
 ROLES = {"runtime": "vllm_runtime", "models": "vllm_models", "services": "vllm_services", "gateway": "vllm_gateway"}
 # Run by its name only: it asks the services for minutes.
@@ -62,26 +60,6 @@ def test_the_tag_plan_plans_and_changes_nothing() -> None:
     said = ansible("ansible-playbook", "-i", "box,", "site.yml", "--tags", "plan", "-e", json.dumps(variables))
     assert "NVIDIA H100 80GB HBM3" in said
     assert "changed=0" in said
-
-
-@pytest.mark.parametrize(
-    ("role", "meant"),
-    [
-        ("vllm_runtime", "vllm_runtime_version"),
-        ("vllm_models", "vllm_models_list"),
-        ("vllm_services", "vllm_services_layout"),
-        ("vllm_gateway", "vllm_gateway_port"),
-        ("vllm_validation", "vllm_validation_objectives"),
-        ("vllm_experiment", "vllm_experiment_rounds"),
-    ],
-)
-def test_a_misspelt_variable_ends_every_role_with_the_name_that_was_meant(role: str, meant: str) -> None:
-    slip = f"{meant[:-2]}{meant[-1]}{meant[-2]}"  # two letters in the wrong order, as in layotu
-    include = ["ansible", "-i", "box,", "box", "-c", "local", "-m", "ansible.builtin.include_role"]
-    said = ansible(*include, "-a", f"name=llmops.inference.{role}", "-e", json.dumps({slip: 1, **REQUIRED}), status=2)
-    assert f"{slip} is no variable of the role {role}; did you mean {meant}?" in said
-    assert "changed=1" not in said
-    assert "CHANGED" not in said
 
 
 @pytest.mark.parametrize("host", ["gateway-a", "gateway"])

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -22,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 REPORTS = ROOT / "build" / "reports"
 IN_TESTBED = str(ROOT / "tests" / "testbed" / "in-testbed")
 LINES_OF_A_FAILURE = 200
+# Neither fills all cores all the time, and they share nothing.
+SIDE_BY_SIDE = ("lint", "unit")
 # Measure or replace engines under load for many minutes each: `make test-all`, or by name.
 LONG = ("faults", "gateway", "upgrade", "validation", "compare", "tune", "awx-host", "tutorial")
 
@@ -65,24 +68,19 @@ def run(step: str, command: list[str]) -> tuple[int, int]:
     return passed, failed
 
 
-def scenario_names() -> list[str]:
-    """Return the names of all scenarios."""
-    return sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
-
-
 def steps(arguments: list[str]) -> list[tuple[str, list[str]]]:
     """Return the name and the command of each step."""
     pytest = [IN_TESTBED, "python", "-m", "pytest"]
     core = [IN_TESTBED, "env", f"PYTHONPATH={ROOT / '.venv/collections'}", "python", "tests/tools/core_matrix.py"]
     known = {
         "lint": [str(ROOT / "tests" / "tools" / "lint")],
-        "unit": pytest,
+        "unit": [*pytest, "--numprocesses=auto", "--dist=worksteal"],
         "core": [*core, "--newest"],
         "package": [*pytest, "tests/package"],
         "playbooks": [*pytest, "tests/playbooks"],
         "documentation": [*pytest, "tests/documentation", "-k", "not with_real_engines"],
         "awx": [*pytest, "tests/awx", "--ignore=tests/awx/test_host.py"],
-        **{name: [IN_TESTBED, "molecule", "test", "--scenario-name", name] for name in scenario_names()},
+        **{name: [IN_TESTBED, "molecule", "test", "--scenario-name", name] for name in compatibility.scenario_names()},
         "awx-host": [*pytest, "tests/awx/test_host.py"],
         "tutorial": [*pytest, "tests/documentation/test_tutorial.py", "-k", "with_real_engines"],
     }
@@ -91,7 +89,7 @@ def steps(arguments: list[str]) -> list[tuple[str, list[str]]]:
     if unknown:
         raise SystemExit(f"run_tests: no step {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     if "--fast" in arguments:
-        wanted = ["lint", "unit"]
+        wanted = list(SIDE_BY_SIDE)
     elif not wanted:
         wanted = [name for name in known if name not in LONG or "--all" in arguments]
     return [(name, known[name]) for name in wanted]
@@ -100,15 +98,19 @@ def steps(arguments: list[str]) -> list[tuple[str, list[str]]]:
 def main() -> int:
     """Run the steps and return the exit status."""
     REPORTS.mkdir(parents=True, exist_ok=True)
-    results = []
-    for step, command in steps(sys.argv[1:]):
+    wanted = steps(sys.argv[1:])
+    with ThreadPoolExecutor() as pool:
+        results = list(pool.map(lambda step: run(*step), [step for step in wanted if step[0] in SIDE_BY_SIDE]))
+    for step, command in wanted:
+        if step in SIDE_BY_SIDE:
+            continue
         results.append(run(step, command))
-        if step in scenario_names():
+        if step in compatibility.scenario_names():
             compatibility.note_scenario(step, passed=not results[-1][1])
     failed = sum(result[1] for result in results)
-    if not sys.argv[1:]:
-        compatibility.note("runs", "make test", result=compatibility.verdict(not failed))
+    if "--fast" not in sys.argv[1:]:
         print(compatibility.write_page())
+    if not sys.argv[1:]:
         print(f"not run: {', '.join(LONG)} (make test-all)")
     print(f"{sum(result[0] for result in results)} passed, {failed} failed")
     return 1 if failed else 0
