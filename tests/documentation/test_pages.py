@@ -24,6 +24,7 @@ TUTORIAL = ROOT / "docs" / "tutorial.md"
 TRANSLATIONS = sorted((ROOT / "docs" / "fr").glob("*.md"))
 # Kinds for which there is no line to look for.
 WITHOUT_A_LINE = {"engine_error", "unknown"}
+OF_ROLES = r"vllm_(?:runtime|models|services|gateway|validation|experiment)_\w+"
 # Programs that other tests run with these very arguments, or that a user has of somebody else.
 OTHER_PROGRAMS = {"python3", "ansible-galaxy", "export", "ansible-inventory"}
 
@@ -60,7 +61,7 @@ def test_every_example_is_valid_and_sets_only_variables_that_roles_have(name: st
         play = tmp_path / "play.yml"
         play.write_text(text, encoding="utf-8")
         ansible("ansible-playbook", "-i", "gpu_hosts,vllm,", "--syntax-check", str(play))
-    used = set(re.findall(r"^\s*(?:- )?(vllm_(?:runtime|models|services|gateway)_\w+):", text, re.MULTILINE))
+    used = set(re.findall(rf"^\s*(?:- )?({OF_ROLES}):", text, re.MULTILINE))
     assert not used - role_variables()
 
 
@@ -90,7 +91,7 @@ def test_every_command_is_one_that_this_checkout_has(command: str) -> None:
         inventories = [arguments[index + 1] for index, word in enumerate(arguments) if word in {"-i", "--inventory"}]
         playbooks = [word for word in arguments if word.endswith(".yml") and not word.startswith("@")]
         assert all((ROOT / path).exists() for path in [*inventories, *playbooks])
-        variables = re.findall(r"-e (vllm_(?:runtime|models|services|gateway)_\w+)=", command)
+        variables = re.findall(rf"-e ({OF_ROLES})=", command)
         assert set(variables) - {"vllm_services_profiel"} <= role_variables()
     elif program not in OTHER_PROGRAMS:
         assert (ROOT / program).exists() or program in {"podman", "ansible-doc", "ansible-test"}, program

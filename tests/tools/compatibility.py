@@ -24,7 +24,7 @@ from ansible_collections.llmops.inference.tests.tools.environments import ROOT
 
 RECORD = ROOT / "build" / "reports" / "compatibility.json"
 PAGE = ROOT / "docs" / "compatibility.md"
-DEBIAN = {"bookworm": "Debian 12", "trixie": "Debian 13"}
+DEBIAN = {"bullseye": "Debian 11", "bookworm": "Debian 12", "trixie": "Debian 13"}
 PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
 # ansible-core, and the Pythons that can be its controller.
 CORES = {
