@@ -11,6 +11,7 @@ it is, and names in it what was not run.
 from __future__ import annotations
 
 import datetime
+import fcntl
 import json
 import platform
 import subprocess
@@ -50,12 +51,14 @@ def read() -> dict[str, dict[str, dict[str, str]]]:
 
 
 def note(table: str, row: str, **facts: str) -> None:
-    """Add facts to a row of the record."""
-    record = read()
-    today = {"date": datetime.date.today().isoformat()}
-    record.setdefault(table, {}).setdefault(row, {}).update(today | facts)
+    """Add facts to a row of the record, to which steps that run at the same time add, too."""
     RECORD.parent.mkdir(parents=True, exist_ok=True)
-    RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    with RECORD.with_suffix(".lock").open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        record = read()
+        today = {"date": datetime.date.today().isoformat()}
+        record.setdefault(table, {}).setdefault(row, {}).update(today | facts)
+        RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def verdict(passed: bool) -> str:
