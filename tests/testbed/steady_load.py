@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--url", required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--clients", type=int, default=4)
-    parser.add_argument("--interval", type=float, default=0.25, help="seconds between two requests of a client")
+    parser.add_argument("--interval", type=float, default=0.5, help="seconds between two requests of a client")
     parser.add_argument("--result", type=Path, required=True)
     arguments = parser.parse_args()
     result = asyncio.run(drive(arguments))

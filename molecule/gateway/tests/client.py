@@ -97,15 +97,21 @@ def request(
     return "\r\n".join([*lines, *headers, "", ""]).encode("latin-1") + content
 
 
-def exchange(data: bytes, gateway: str = "gateway", timeout: float = 30) -> list[Answer]:
-    """Send bytes, read until the gateway closes or pauses after an answer, and return all answers."""
+def exchange(data: bytes, gateway: str = "gateway", timeout: float = 30, pause: float = 0) -> list[Answer]:
+    """Send bytes, read until the gateway closes or pauses after an answer, and return all answers.
+
+    With a ``pause`` in seconds the last twenty bytes come one by one.
+    """
+    pieces = [data[:-20], *(data[place:][:1] for place in range(-20, 0))] if pause else [data]
     with socket.create_connection((GATEWAYS[gateway], PORT), timeout=timeout) as plain:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with context.wrap_socket(plain) as connection:
             received = b""
             with contextlib.suppress(OSError):  # refused before it was all there: the answer is waiting
-                connection.sendall(data)
+                for piece in pieces:
+                    connection.sendall(piece)
+                    time.sleep(pause)
             with contextlib.suppress(OSError):  # a pause, or closed hard after an answer
                 while chunk := connection.recv(1 << 16):
                     received += chunk
