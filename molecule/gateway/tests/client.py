@@ -173,14 +173,17 @@ def no_probes() -> Iterator[Arrivals]:
 
 
 def states(gateway: str = "gateway") -> dict[str, str]:
-    """Return the state of every server as HAProxy shows it, by its name."""
+    """Return the state of every server by its name: UP, DOWN, DRAIN, without what HAProxy says of how it came about.
+
+    That is ``DOWN (agent)`` where the probe has found it out, and ``DOWN 1/2`` on its way up.
+    """
     command = "echo 'show stat -1 4 -1' | python3 -c 'import socket, sys; s = socket.socket(socket.AF_UNIX)\n"
     command += 's.connect("/run/haproxy/admin.sock"); s.sendall(sys.stdin.buffer.read())\n'
     command += "print(s.makefile().read())'"
     lines = host(gateway).check_output(command).lstrip("# ").splitlines()
     heading = lines[0].split(",")
     rows = [dict(zip(heading, line.split(","))) for line in lines[1:] if line]
-    return {row["svname"]: row["status"] for row in rows}
+    return {row["svname"]: row["status"].split()[0] for row in rows}
 
 
 def wait_for(server: str, state: str, seconds: float, gateway: str = "gateway") -> float:
