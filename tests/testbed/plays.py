@@ -63,9 +63,9 @@ class Play:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
 
-    def wait(self) -> Ended:
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> Ended:
         """Return how it ended."""
-        output = self._process.communicate(timeout=PATIENCE_SECONDS)[0]
+        output = self._process.communicate(timeout=seconds)[0]
         return Ended(self._process.returncode, output)
 
     @property
@@ -98,13 +98,17 @@ class Site:
         assert ended.status == 0, ended.output
         return ended
 
-    def info(self) -> dict[str, Any]:
-        """What vllm_deployment_info returns."""
+    def module(self, name: str, **options: Any) -> dict[str, Any]:
+        """What a module of the collection returns."""
         command = ["ansible", f"--inventory={self._scenario / 'inventory.yml'}", "--one-line", self.host]
-        command += ["--module-name=llmops.inference.vllm_deployment_info"]
+        command += [f"--module-name=llmops.inference.{name}", f"--args={json.dumps(options)}"]
         output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
         assert "SUCCESS => " in output, output
         return dict(json.loads(output.partition("SUCCESS => ")[2]))
+
+    def info(self) -> dict[str, Any]:
+        """What vllm_deployment_info returns."""
+        return self.module("vllm_deployment_info")
 
     def run(self, command: str, check: bool = True) -> str:
         """Run a shell command on the host and return what it wrote."""
