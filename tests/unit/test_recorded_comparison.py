@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Verdicts on runs of a real engine: one and the same service twice, and one slowed by 15 % against itself.
 
-tests/unit/recorded/README.md says how they were made. A comparison takes eight of the rounds, in their order, and no run
-twice. Twenty comparisons out of so few rounds have rounds in common: they are twenty draws, not twenty evenings. Those
-that follow one another without a round in common are fewer, and judged as well.
+tests/unit/recorded/README.md says how they were made. A comparison takes eight of the rounds, in their order, and no
+run twice. Twenty comparisons out of so few rounds have rounds in common: they are twenty draws, not twenty evenings.
+Those that follow one another without a round in common are fewer, and judged as well.
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ def test_an_allocation_that_fails_and_a_wedge_in_a_soak_are_counted_once_each_an
     time.sleep(4)  # some requests come to their end
     site.run(f"kill -STOP {process('mini', 'VLLM::EngineCor')}")
     starve_micro()
-    ended = play.wait()
+    ended = play.wait(900)  # both engines start again, the one after the other
     assert ended.status != 0, ended.output
     assert "validation misses 2 of 3 objectives" in ended.flat, ended.output
     made = runs()[-1]
