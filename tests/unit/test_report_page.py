@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -104,8 +105,6 @@ def test_names_from_outside_are_text_on_the_page() -> None:
 
 
 def test_one_run_has_a_page_without_intervals_and_a_warning_where_the_load_generator_held_it_back() -> None:
-    from dataclasses import replace  # noqa: PLC0415
-
     held = replace(LOAD, bottleneck="it took a whole core.")
     drawn = report_html(result_report([run(service(load=held)).to_dict()]))
     assert "How the services do" in drawn
@@ -118,6 +117,19 @@ def test_what_is_no_report_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(AnsibleFilterError, match=r"drawn by Matplotlib, which the controller's Python .*does not have"):
         report_html(result_report([run().to_dict()]))
+
+
+def test_latencies_that_differ_by_factors_are_on_a_logarithmic_axis_with_numbers_to_read() -> None:
+    made = service()
+    spread = [
+        replace(one, inter_token_seconds=0.0002 if place == 0 else one.inter_token_seconds)
+        for place, one in enumerate(made.requests)
+    ]
+    drawn = report_html(result_report([run(replace(made, requests=tuple(spread))).to_dict()]))
+    assert "math" not in drawn
+    assert "$" not in text_of(drawn)
+    labels = [float(word) for word in re.findall(r">(0\.2|0\.5|1|2|5|10)</text>", drawn)]
+    assert {0.2, 0.5, 1, 2, 5, 10} <= set(labels)
 
 
 # In a real browser
