@@ -255,7 +255,7 @@ def _svg(figure: Any, name: str, described: str) -> str:
     drawn = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", drawn, flags=re.DOTALL)
     drawn = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{prefix}-", drawn)
     drawn = re.sub("|".join(_VARIABLES), lambda found: f"var({_VARIABLES[found[0]]})", drawn)
-    drawn = re.sub(r"(\d\.\d\d)\d+", r"\1", drawn)
+    drawn = re.sub(r"(\d\.\d\d)\d+(?!\d*</text>)", r"\1", drawn)  # paths, not labels
     drawn = re.sub(r"font-family: [^;\"]*;?|font: ([0-9.]+px) [^;\"]*", _font, drawn)
     box = re.search(r'viewBox="[^"]*"', drawn)
     start = (
