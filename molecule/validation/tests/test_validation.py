@@ -86,7 +86,7 @@ def starve_micro() -> None:
     """Let nothing more be allocated for the engine, and ask it for what takes more."""
     for name in ("VLLM::Worker", "VLLM::EngineCor"):
         site.run(f"prlimit --data=1000000 --pid={process('micro', name)}")
-    site.run(f"systemd-run --quiet --unit=greedy-client python3 -c {shlex.quote(GREEDY_CLIENT)}")
+    site.run(f"systemd-run --quiet --collect --unit=greedy-client python3 -c {shlex.quote(GREEDY_CLIENT)}")
 
 
 def test_generous_objectives_pass_through_the_gateway_and_the_keys_are_nowhere() -> None:
