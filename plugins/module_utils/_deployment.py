@@ -67,8 +67,8 @@ def endpoint(files: Mapping[str, File], ticket: Ticket) -> Endpoint:
 
 
 def endpoints(files: Mapping[str, File]) -> dict[str, Endpoint]:
-    """Where each service of a generation's files answers."""
-    return {name: endpoint(files, ticket) for name, ticket in tickets(files).items()}
+    """Where each service of a generation's files answers; one that answers on another host is not among them."""
+    return {name: endpoint(files, ticket) for name, ticket in tickets(files).items() if ticket.answers}
 
 
 class Deployment:

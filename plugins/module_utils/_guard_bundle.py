@@ -18,6 +18,8 @@ from . import (
     _generation,
     _gpu_health,
     _gpu_links,
+    _group,
+    _group_member,
     _guard,
     _health,
     _incidents,
@@ -49,6 +51,8 @@ _MODULES = (
     _generation,
     _gpu_health,
     _gpu_links,
+    _group,
+    _group_member,
     _guard,
     _health,
     _incidents,
@@ -81,7 +85,7 @@ from {_PACKAGE}.%s import main
 sys.exit(main(sys.argv[1:]))
 '''
 _PROGRAMS = {
-    "vllm_guard": ("_guard", "What the units run around the engine: vllm_guard admit|ready|release|look NAME."),
+    "vllm_guard": ("_guard", "What the units run around the engine: vllm_guard admit|ready|release|look|group NAME."),
     "vllm_recover": ("_recover", "The way back at boot: vllm_recover CONFIG_ROOT UNIT_DIRECTORY GROUP."),
 }
 

@@ -26,6 +26,7 @@ from ._guard_bundle import sources
 from ._health import generate
 from ._history import history, window
 from ._job import holder
+from ._interfaces import read_interfaces
 from ._journal import Journal
 from ._layout import parse_layout
 from ._nvml import import_from, read_topology
@@ -67,6 +68,7 @@ class Host:
     def __init__(self, params: Mapping[str, Any], run_command: RunCommand) -> None:
         import_from(params["tools_dir"])
         self._params = params
+        self._run = run_command
         self._systemd = Systemd(run_command)
         self._journal = Journal(run_command)
         self.paths = Paths(tools_dir=params["tools_dir"], user=params["user"], group=params["group"])
@@ -126,7 +128,8 @@ class Host:
         if not made.fits:
             raise InferenceError(refusal_text(made), plan=made.to_dict())
         minors = {gpu.uuid: gpu.minor_number for gpu in topology.gpus if gpu.uuid and gpu.minor_number is not None}
-        box = _render.Box(engine, self.paths, minors, params["gpu_health"], self.store.digest_key())
+        interfaces = read_interfaces(self._run) if any(service.multi_node for service in services) else {}
+        box = _render.Box(engine, self.paths, minors, params["gpu_health"], self.store.digest_key(), interfaces)
         return Wanted(made, _render.generation(made, services, box, sources()))
 
     def kept(self, number: int | None) -> Wanted:
@@ -168,7 +171,7 @@ class Host:
         ours = {ticket.port for found in known for name, ticket in found.items() if running[name].main_pid}
         for name, ticket in tickets(wanted.files).items():
             problem = listen_problem(ticket.host, ticket.port) if name in changes.touched else None
-            if problem and ticket.port not in ours:
+            if problem and ticket.answers and ticket.port not in ours:
                 raise InferenceError(f"service '{name}' {problem}", service=name)
 
     def describe(self, measure: bool, since: str) -> dict[str, Any]:
@@ -222,6 +225,8 @@ class Host:
         ticket = tickets(files).get(name)
         address = endpoints(files).get(name)
         brought, problem = None, found.problem
+        # Active means that the first of its hosts has generated a token; asking is that host's.
+        serves_elsewhere = ticket is not None and not ticket.answers and found.state.is_active
         if measure and address is not None:
             try:
                 brought = generate(address, MEASURED_TOKENS, self._params["gate_timeout"])
@@ -229,12 +234,12 @@ class Host:
                 problem = str(error)
         return {
             **service_row(name, planned, address, brought),
-            "state": "serving" if brought else found.state.active,
+            "state": "serving" if brought or serves_elsewhere else found.state.active,
             "active": found.state.active,
             "restarts": found.state.restarts,
             "main_pid": found.state.main_pid,
             "as_configured": ticket is not None and found.digest == ticket.digest,
-            "healthy": brought is not None if measure else None,
+            "healthy": brought is not None or serves_elsewhere if measure else None,
             "problem": problem,
         }
 

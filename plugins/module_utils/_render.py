@@ -10,13 +10,15 @@ import hmac
 import ipaddress
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from . import _engine, _units
 from ._generation import File, Files
+from ._group import Group
 from ._layout import Service
 from ._needs import Needs
 from ._places import (
+    GROUP_FILE,
     NEEDS_FILE,
     PLAN_FILE,
     RECOVER_FILE,
@@ -35,8 +37,8 @@ from ._ticket import Ticket
 class Box:
     """What of the host goes into the files.
 
-    The engine, the places, the minor device number of GPUs by UUID, what their health means to a start, and the key
-    of the host's digests.
+    The engine, the places, the minor device number of GPUs by UUID, what their health means to a start, the key of the
+    host's digests, and its network interfaces by address.
     """
 
     engine: _engine.Engine
@@ -44,6 +46,7 @@ class Box:
     minors: Mapping[str, int]
     gpu_health: Mapping[str, str]
     digest_key: bytes
+    interfaces: Mapping[str, str] = field(default_factory=dict)
 
 
 def generation(plan: Plan, services: Sequence[Service], box: Box, guard_sources: Mapping[str, str]) -> dict[str, File]:
@@ -56,6 +59,7 @@ def generation(plan: Plan, services: Sequence[Service], box: Box, guard_sources:
         TEMPLATE_FILE: File(_units.template(box.paths, box.engine.accelerator)),
         WATCHDOG_FILE: File(_units.watchdog_template(box.paths)),
         TARGET_FILE: File(_units.target([planned.name for planned in plan.services])),
+        GROUP_FILE: File(_units.group_template(box.paths, _hosts(services))),
         RECOVER_FILE: File(_units.recover(box.paths)),
         NEEDS_FILE: File(_needs(plan, box).to_json()),
     }
@@ -64,6 +68,11 @@ def generation(plan: Plan, services: Sequence[Service], box: Box, guard_sources:
     for planned in plan.services:
         files.update(_service_files(planned, by_name[planned.name], _neighbours(planned, plan), box))
     return files
+
+
+def _hosts(services: Sequence[Service]) -> list[str]:
+    """The addresses of all hosts that any of these services is on, this one included."""
+    return sorted({address for service in services if service.multi_node for address in service.multi_node.addresses})
 
 
 def _needs(plan: Plan, box: Box) -> Needs:
@@ -79,6 +88,9 @@ def _neighbours(planned: PlannedService, plan: Plan) -> int:
 
 def _service_files(planned: PlannedService, service: Service, neighbours: int, box: Box) -> Files:
     engine = box.engine
+    values = _engine.config(service, planned)
+    group = _group(service, _engine.common_digest(values, engine))
+    watchdog = service.watchdog if group is None or group.leads else replace(service.watchdog, enabled=False)
     drop_in = _units.drop_in(
         _units.Instance(
             planned=planned,
@@ -91,14 +103,17 @@ def _service_files(planned: PlannedService, service: Service, neighbours: int, b
             memory_high=service.memory_high,
             device_minors=sorted(box.minors[device] for device in planned.devices if device in box.minors),
             on_socket=service.port is None,
-            watched=service.watchdog.enabled,
+            watched=watchdog.enabled,
+            grouped=group is not None,
         ),
         box.paths,
     )
     base = f"services/{planned.name}"
     files = {
-        f"{base}/engine.yaml": File(_engine.config_text(_engine.config(service, planned))),
-        f"{base}/environment": File(_engine.environment_text(_engine.environment(service, planned, engine))),
+        f"{base}/engine.yaml": File(_engine.config_text(values)),
+        f"{base}/environment": File(
+            _engine.environment_text(_engine.environment(service, planned, engine, box.interfaces))
+        ),
     }
     if service.secret_environment:
         files[f"{base}/secrets"] = File(_engine.environment_text(service.secret_environment), secret=True)
@@ -115,12 +130,20 @@ def _service_files(planned: PlannedService, service: Service, neighbours: int, b
             box.digest_key, [*(file.text for _path, file in sorted(files.items())), template, _section_service(drop_in)]
         ),
         gpu_health=dict(box.gpu_health),
-        watchdog=service.watchdog,
+        watchdog=watchdog,
+        group=group,
     )
     files[f"{base}/guard.json"] = File(ticket.to_json())
     files[f"systemd/{drop_in_directory(planned.name)}/10-plan.conf"] = File(drop_in)
-    files[f"systemd/{timer_name(planned.name)}"] = File(_units.timer(planned.name, service.watchdog))
+    files[f"systemd/{timer_name(planned.name)}"] = File(_units.timer(planned.name, watchdog))
     return files
+
+
+def _group(service: Service, digest: str) -> Group | None:
+    nodes = service.multi_node
+    if nodes is None:
+        return None
+    return Group(nodes.node_rank, nodes.addresses, nodes.master_port, nodes.group_port, digest)
 
 
 def _section_service(drop_in: str) -> str:
@@ -135,6 +158,10 @@ def _digest(key: bytes, texts: Sequence[str]) -> str:
 
 def _peers(service: Service) -> Sequence[str] | None:
     """Who may reach a service beside loopback; its own address is there for the host's own checks of it."""
+    group = list(service.multi_node.addresses) if service.multi_node else []
+    if group:  # which has loopback to itself, or says who may come from outside
+        outside = [] if _is_loopback(service.host) or not service.multi_node.leads else [service.host, *service.allow_from]
+        return [*group, *(address for address in outside if address not in group)]
     if _is_loopback(service.host):
         return []
     return [service.host, *service.allow_from] if service.allow_from else None

@@ -16,7 +16,16 @@ from pathlib import Path
 
 from . import _durable
 from ._errors import InferenceError
-from ._places import RECOVER_FILE, TARGET_FILE, TEMPLATE_FILE, WATCHDOG_FILE, Paths, drop_in_directory, timer_name
+from ._places import (
+    GROUP_FILE,
+    RECOVER_FILE,
+    TARGET_FILE,
+    TEMPLATE_FILE,
+    WATCHDOG_FILE,
+    Paths,
+    drop_in_directory,
+    timer_name,
+)
 
 # Path of a link -> where it points and where it should; None: it is not there, or should not be.
 Links = Mapping[str, "tuple[str | None, str | None]"]
@@ -30,7 +39,7 @@ class UnitLinks:
         self._current = Path(paths.current)
 
     def _wanted(self, services: Iterable[str]) -> dict[Path, str]:
-        units = (TEMPLATE_FILE, WATCHDOG_FILE, TARGET_FILE, RECOVER_FILE)
+        units = (TEMPLATE_FILE, WATCHDOG_FILE, GROUP_FILE, TARGET_FILE, RECOVER_FILE)
         links = {self._directory / Path(file).name: file for file in units}
         for file in (TARGET_FILE, RECOVER_FILE):  # what systemctl enable would make
             links[self._directory / "multi-user.target.wants" / Path(file).name] = file

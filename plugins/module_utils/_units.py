@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ._places import RECOVER_UNIT, Paths, timer_name, unit_name
+from ._places import RECOVER_UNIT, Paths, group_name, timer_name, unit_name
 from ._plan import PlannedService
 from ._wedged import Watchdog
 
@@ -98,6 +98,7 @@ class Instance:
     device_minors: Sequence[int]
     on_socket: bool
     watched: bool
+    grouped: bool = False  # it runs on several hosts, which tell each other how it is
 
 
 def template(paths: Paths, accelerator: str) -> str:
@@ -187,6 +188,38 @@ def _watchdog_hardening() -> list[str]:
     return sorted([*_COMMON_HARDENING, *_NO_DEVICES, *lines], key=lambda line: line.split("=")[0])
 
 
+def group_template(paths: Paths, hosts: Sequence[str]) -> str:
+    """``vllm-group@.service``: tells the other hosts of a service how its part here is, and ends it where it has to.
+
+    ``hosts`` are the addresses of all hosts that any service here is on, this one included. As the service's own user
+    it may kill the engine, and no more.
+    """
+    sections = [
+        _section(
+            "Unit",
+            "Description=This host's part of the vLLM model endpoint %i",
+            f"PartOf={unit_name('%i')}",
+            "After=network-online.target",
+            "Wants=network-online.target",
+        ),
+        _section(
+            "Service",
+            "Type=exec",
+            f"User={paths.user}",
+            f"Group={paths.group}",
+            f"ExecStart={_guard(paths)} group %i",
+            "Restart=always",
+            "RestartSec=1",
+            "ReadWritePaths=-/run/vllm/%i",
+            "SyslogIdentifier=vllm-group-%i",
+            *(f"IPAddressAllow={address}" for address in hosts),
+            "IPAddressDeny=any",
+        ),
+        "\n".join(["# Hardening: it reads what other hosts answer.", *_watchdog_hardening()]),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
 def timer(service: str, watchdog: Watchdog) -> str:
     """``vllm-watchdog@NAME.timer``, which runs only while the service does."""
     lines = [f"OnActiveSec={watchdog.interval}", f"OnUnitInactiveSec={watchdog.interval}", "AccuracySec=1s"]
@@ -211,11 +244,12 @@ def _hardening(accelerator: str) -> list[str]:
 def drop_in(instance: Instance, paths: Paths) -> str:
     """The part of the unit that the plan decides: what is started, after whom, on which devices, for how long.
 
-    A start may first wait for every neighbour on its devices, one after another, so its limit covers theirs; and the
+    A start may first wait for every neighbour on its devices, one after another, so its limit covers theirs, and for
+    the first of several hosts, which may have as many; and the
     interval of the start limit is longer than all attempts together, else it would never trip.
     """
     planned = instance.planned
-    start_seconds = instance.start_timeout * (1 + instance.neighbours)
+    start_seconds = instance.start_timeout * (1 + instance.neighbours + instance.grouped)
     stop_seconds = instance.shutdown_timeout + STOP_MARGIN_SECONDS
     attempt_seconds = start_seconds + stop_seconds + RESTART_PAUSE_SECONDS
     unit = [
@@ -226,6 +260,8 @@ def drop_in(instance: Instance, paths: Paths) -> str:
         unit.append("After=" + " ".join(unit_name(name) for name in planned.start_after))
     if instance.watched:
         unit.append(f"Wants={timer_name(planned.name)}")
+    if instance.grouped:
+        unit.append(f"Wants={group_name(planned.name)}")
     service = [
         f"ExecStart={instance.executable} serve --config {paths.current}/services/%i/engine.yaml",
         f"TimeoutStartSec={start_seconds}",

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Callable
 
 from . import _wedged
 from ._errors import InferenceError
@@ -61,7 +62,8 @@ def look(ticket: Ticket) -> None:
     if not wedged:
         _say(f"no token, miss {now.misses} of {ticket.watchdog.misses}: {evidence}")
     else:
-        _kill(ticket.service, running, f"wedged: no token in {now.misses} looks, {evidence}")
+        wedge = f"wedged: no token in {now.misses} looks, {evidence}; killing process {running.pid} for a restart"
+        kill(running.pid, lambda: find_running(ticket.service) == running, lambda: _say(wedge))
 
 
 def _ask(endpoint: Endpoint, deadline: float) -> str | None:
@@ -81,26 +83,31 @@ def _ask(endpoint: Endpoint, deadline: float) -> str | None:
 
 def find_running(service: str) -> Running | None:
     """Return the unit of a service, None unless it serves and nobody has asked for anything else."""
-    command = ["systemctl", "show", f"--property={_PROPERTIES}", f"vllm@{service}.service"]
-    # A unit runs this file: there is no module whose run_command could be called.
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # pylint: disable=ansible-bad-function
-    shown = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    shown = shown_unit(service)
     serves = (shown.get("ActiveState"), shown.get("SubState")) == ("active", "running")
     if not serves or shown.get("Job", "0") not in ("", "0") or shown.get("MainPID", "0") == "0":
         return None
     return Running(int(shown["MainPID"]), shown.get("InvocationID", ""))
 
 
-def _kill(service: str, running: Running, why: str) -> None:
-    """Kill the main process, unless it is no longer the one that was looked at.
+def shown_unit(service: str) -> dict[str, str]:
+    """What systemd says of the unit of a service, by property."""
+    command = ["systemctl", "show", f"--property={_PROPERTIES}", f"vllm@{service}.service"]
+    # A unit runs this file: there is no module whose run_command could be called.
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # pylint: disable=ansible-bad-function
+    return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+
+
+def kill(process: int, is_meant: Callable[[], bool], announce: Callable[[], None]) -> None:
+    """Kill a main process, unless it is no longer the one that was looked at.
 
     It is said before: with the service systemd ends its watchdog, too, which may then have no time left to speak.
     """
     with contextlib.suppress(ProcessLookupError):
-        descriptor = os.pidfd_open(running.pid)
+        descriptor = os.pidfd_open(process)
         with contextlib.closing(os.fdopen(descriptor, "rb", buffering=0)):
-            if find_running(service) == running:
-                _say(f"{why}; killing process {running.pid} for a restart")
+            if is_meant():
+                announce()
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
 
 

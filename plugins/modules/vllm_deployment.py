@@ -401,7 +401,7 @@ class Deploy:
             "changed": changes.any,
             "generation_before": self.host.deployment().base(),
             "plan": wanted.plan.to_dict() if wanted.plan else None,
-            "services": deployed_rows(wanted.plan, changes, {}, endpoints(wanted.files)),
+            "services": deployed_rows(wanted.plan, changes, None, endpoints(wanted.files)),
             "removed": list(changes.remove),
             "changed_files": list(changes.files),
             "changed_links": list(changes.links),
