@@ -53,7 +53,7 @@ class Checkpoint:
         return self.geometry.rope_theta
 
     def rank_weights(self, ranks: int, dtype_bytes: int | None = None, stage: Stage | None = None) -> int:
-        """Return the bytes of weights on each of ``ranks`` tensor-parallel ranks, of one ``stage`` where there are several.
+        """Return the bytes of weights on each of ``ranks`` tensor-parallel ranks; with a ``stage``, of its layers.
 
         A stated total is divided as the tensors of that architecture are, evenly where they are unknown.
         """

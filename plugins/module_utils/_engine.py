@@ -185,8 +185,8 @@ def _meeting_place(service: Service, interfaces: Mapping[str, str]) -> tuple[str
     address = service.multi_node.address
     if address not in interfaces:
         raise InferenceError(
-            f"service '{service.name}': no network interface of this host has {address}, at which the other hosts of the "
-            f"service are to reach it (it has {', '.join(sorted(interfaces)) or 'none'}); correct "
+            f"service '{service.name}': no network interface of this host has {address}, at which the service's other "
+            f"hosts are to reach it (it has {', '.join(sorted(interfaces)) or 'none'}); correct "
             "vllm_services_interconnect_address",
             service=service.name,
         )

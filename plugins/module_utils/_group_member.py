@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from ._errors import InferenceError
 from ._group import ADMITTING, FAILED, SERVING, STARTING, STOPPED, Group, Judge, Member, obstacle
@@ -50,8 +51,8 @@ def own_member(ticket: Ticket) -> Member:
     if group.leads:
         return Member(group.digest, state, unit.get("InvocationID") if state in (STARTING, SERVING) else None)
     joined = _remembered(ticket.service)
-    last, has_left = joined.get("incarnation"), joined.get("left", True)
-    return Member(group.digest, state, None if has_left else last, last if has_left else None)
+    incarnation = joined.get("incarnation")
+    return Member(group.digest, state, *((None, incarnation) if joined.get("left") else (incarnation, None)))
 
 
 def _state(active: str, sub: str) -> str:
@@ -141,13 +142,13 @@ def _path(service: str) -> Path:
     return RUNTIME_DIRECTORY / service / "group.json"
 
 
-def _remembered(service: str) -> dict[str, object]:
+def _remembered(service: str) -> dict[str, Any]:
     with contextlib.suppress(OSError, ValueError):
         return dict(json.loads(_path(service).read_text()))
     return {}
 
 
-def _remember(service: str, values: dict[str, object]) -> None:
+def _remember(service: str, values: dict[str, Any]) -> None:
     _path(service).write_text(json.dumps(values))
 
 

@@ -47,7 +47,8 @@ def admit(ticket: Ticket) -> None:
     """Hold all devices of the service, with enough memory free on each, or fail with what stands in the way.
 
     Waits for neighbours that are starting (their start timeouts added up), and then for memory (its own start
-    timeout); on several hosts the others then wait for the leader (the same again). Raises InferenceError naming holder, bytes and way out.
+    timeout); on several hosts the others then wait for the leader (the same again). Raises InferenceError naming
+    holder, bytes and way out.
     """
     problem = _address_problem(ticket)
     if problem:

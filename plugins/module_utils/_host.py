@@ -25,8 +25,8 @@ from ._gpu_health import judged_by
 from ._guard_bundle import sources
 from ._health import generate
 from ._history import history, window
-from ._job import holder
 from ._interfaces import read_interfaces
+from ._job import holder
 from ._journal import Journal
 from ._layout import parse_layout
 from ._nvml import import_from, read_topology

@@ -257,7 +257,9 @@ def _parse_ranks(fields: Fields, count: int | None, multi_node: MultiNode | None
         return tensor, pipeline
     product = f"tensor_parallel_size {tensor} * pipeline_parallel_size {pipeline} = {tensor * pipeline} ranks"
     if tensor * pipeline % nodes:
-        fields.problems.add(f"{product} cannot be divided over {nodes} hosts evenly, and the engine takes nothing else.")
+        fields.problems.add(
+            f"{product} cannot be divided over {nodes} hosts evenly, and the engine takes nothing else."
+        )
     elif count is not None and tensor * pipeline != count * nodes:
         hosts = f" on each of {nodes} hosts" if nodes > 1 else ""
         fields.problems.add(f"{product}, and {count} gpus{hosts} are {count * nodes}: each rank takes one. Change one.")
@@ -276,7 +278,9 @@ def _check_multi_node(fields: Fields, host: str, allow_from: tuple[str, ...], pr
         )
     flags = {name.lstrip("-").replace("_", "-") for name in fields.mapping("engine_args")}
     if "distributed-executor-backend" in flags:
-        problems.add("engine_args: distributed-executor-backend is decided by the plan: state `executor`, beside `hosts`.")
+        problems.add(
+            "engine_args: distributed-executor-backend is decided by the plan: state `executor`, beside `hosts`."
+        )
 
 
 def _parse_gpus(value: Any, accelerator: str, problems: Problems) -> tuple[tuple[str, ...] | None, int | None]:

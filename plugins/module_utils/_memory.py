@@ -12,7 +12,7 @@ has loaded anything is in the share, too, but the engine finds it missing when i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ._checkpoint import Checkpoint
@@ -192,8 +192,8 @@ def demand(service: Service, checkpoint: Checkpoint, accelerator: str, measured:
 def _rank_weights(service: Service, checkpoint: Checkpoint) -> int:
     """Return the bytes of weights on the rank of this host that has most of them."""
     ranks, width = service.tensor_parallel_size, _engine_dtype_bytes(service, checkpoint.geometry)
-    here = _stages_here(service, checkpoint.geometry)
-    return max(checkpoint.rank_weights(ranks, width, stage) for stage in here or [None])
+    here: Sequence[Stage | None] = _stages_here(service, checkpoint.geometry) or [None]
+    return max(checkpoint.rank_weights(ranks, width, stage) for stage in here)
 
 
 def _stages_here(service: Service, geometry: Geometry) -> list[Stage]:

@@ -77,7 +77,9 @@ def parse_multi_node(value: Any, problems: Problems) -> MultiNode | None:
     fields = Fields(value, problems)
     addresses = value.get("addresses")
     if not isinstance(addresses, (list, tuple)) or len(addresses) not in NODES:
-        problems.add(f"multi_node.addresses must be a list of {NODES[0]} to {NODES[-1]} addresses, not {shown(addresses)}.")
+        problems.add(
+            f"multi_node.addresses must be a list of {NODES[0]} to {NODES[-1]} addresses, not {shown(addresses)}."
+        )
         return None
     for address in addresses:
         if not _is_reachable(address):

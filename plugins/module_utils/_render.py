@@ -158,10 +158,10 @@ def _digest(key: bytes, texts: Sequence[str]) -> str:
 
 def _peers(service: Service) -> Sequence[str] | None:
     """Who may reach a service beside loopback; its own address is there for the host's own checks of it."""
-    group = list(service.multi_node.addresses) if service.multi_node else []
-    if group:  # which has loopback to itself, or says who may come from outside
-        outside = [] if _is_loopback(service.host) or not service.multi_node.leads else [service.host, *service.allow_from]
-        return [*group, *(address for address in outside if address not in group)]
+    nodes = service.multi_node
+    if nodes:
+        outside = nodes.leads and not _is_loopback(service.host)  # which only who has said allow_from may have
+        return list(dict.fromkeys([*nodes.addresses, *([service.host, *service.allow_from] if outside else [])]))
     if _is_loopback(service.host):
         return []
     return [service.host, *service.allow_from] if service.allow_from else None

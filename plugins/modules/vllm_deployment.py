@@ -85,6 +85,13 @@ options:
       - How many generations to keep, the one in force included; the one that served before it is always kept.
     type: int
     default: 5
+  restart:
+    description:
+      - Services that start again even though nothing of theirs changed here. Those that run on several hosts have to
+        when they do on any.
+    type: list
+    elements: str
+    default: []
   remove_engines:
     description:
       - Whether an engine is removed from O(engine_root) with the last generation that ran it. One that no generation
@@ -302,6 +309,7 @@ OPTIONS = {
     "generation": {"type": "int"},
     "keep_generations": {"type": "int", "default": 5},
     "remove_engines": {"type": "bool", "default": False},
+    "restart": {"type": "list", "elements": "str", "default": []},
     "requested_by": {"type": "str"},
     "detach": {"type": "bool", "default": False},
 }
@@ -368,7 +376,9 @@ class Deploy:
         wanted = choose()
         for warning in wanted.plan.warnings if wanted.plan else ():
             self.module.warn(warning)
-        changes = self.host.deployment().compare(wanted.order, wanted.files, wanted.number)
+        changes = self.host.deployment().compare(
+            wanted.order, wanted.files, wanted.number, self.module.params["restart"]
+        )
         self.host.refuse_taken_ports(changes, wanted)
         return wanted, changes
 

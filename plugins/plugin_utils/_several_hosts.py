@@ -45,88 +45,86 @@ def part_of(layout: Layout, host: str, variables: Mapping[str, Mapping[str, Any]
     problems: list[str] = []
     found = []
     for service in layout:
-        where = f"service {shown(service.get('name'))}"
+        named = _Named(service, host, variables, problems)
         if "hosts" not in service:
-            strange = [key for key in _KEYS if key in service]
-            if strange:
-                problems.append(f"{where}: {' and '.join(strange)} say how several hosts run it; state them as hosts.")
+            named.refuse_without_hosts()
             found.append(dict(service))
-            continue
-        named = _hosts_of(service, where, variables, problems)
-        if host not in named:
-            continue
-        own = {key: value for key, value in service.items() if key not in _KEYS}
-        if len(named) > 1:
-            _check_stated(service, where, named, host, variables, problems)
-            own["multi_node"] = _multi_node(service, where, named, host, variables, problems)
-        found.append(own)
+        elif host in named.hosts:
+            found.append({**named.own, **({"multi_node": named.multi_node()} if len(named.hosts) > 1 else {})})
     _check_ports(found, problems)
     if problems:
         raise InferenceError(" ".join(problems), errors=problems)
     return found
 
 
-def _hosts_of(
-    service: Mapping[str, Any], where: str, variables: Mapping[str, Any], problems: list[str]
-) -> Sequence[str]:
-    named = service["hosts"]
-    if not isinstance(named, (list, tuple)) or not named or not all(isinstance(name, str) for name in named):
-        problems.append(f"{where}: hosts must be a list of names of the inventory, not {shown(named)}.")
-        return ()
-    unknown = [name for name in named if name not in variables]
-    if unknown:
-        problems.append(f"{where}: hosts names {', '.join(unknown)}, and the inventory has no such host.")
-    twice = sorted({name for name in named if named.count(name) > 1})
-    if twice:
-        problems.append(f"{where}: hosts names {', '.join(twice)} twice; each takes one part of the service.")
-    return () if unknown or twice else named
+class _Named:
+    """A service and the hosts that it names; mistakes are added to ``problems``."""
 
+    def __init__(
+        self,
+        service: Mapping[str, Any],
+        host: str,
+        variables: Mapping[str, Mapping[str, Any]],
+        problems: list[str],
+    ) -> None:
+        self._service = service
+        self._host = host
+        self._variables = variables
+        self._problems = problems
+        self.own = {key: value for key, value in service.items() if key not in _KEYS}
+        self.hosts = self._read_hosts() if "hosts" in service else ()
 
-def _multi_node(
-    service: Mapping[str, Any],
-    where: str,
-    named: Sequence[str],
-    host: str,
-    variables: Mapping[str, Mapping[str, Any]],
-    problems: list[str],
-) -> dict[str, Any]:
-    addresses = {name: str(variables[name].get(ADDRESS) or "") for name in named}
-    silent = [name for name, address in addresses.items() if not address]
-    if silent:
-        problems.append(
-            f"{where}: no {ADDRESS} of {', '.join(silent)}: state the IP address at which the other hosts reach it."
-        )
-    executor = service.get("executor", "mp")
-    if executor not in EXECUTORS:
-        problems.append(f"{where}: executor {shown(executor)} is none of {', '.join(EXECUTORS)}.")
-    return {
-        "node_rank": list(named).index(host),
-        "addresses": list(addresses.values()),
-        "master_port": service.get("master_port", DEFAULT_MASTER_PORT),
-        "executor": executor,
-    }
+    def _add(self, text: str) -> None:
+        self._problems.append(f"service {shown(self._service.get('name'))}: {text}")
 
+    def refuse_without_hosts(self) -> None:
+        strange = [key for key in _KEYS if key in self._service]
+        if strange:
+            self._add(f"{' and '.join(strange)} say how several hosts run it; name them as hosts.")
 
-def _check_stated(
-    service: Mapping[str, Any],
-    where: str,
-    named: Sequence[str],
-    host: str,
-    variables: Mapping[str, Mapping[str, Any]],
-    problems: list[str],
-) -> None:
-    """Report hosts whose layouts do not say the same of the service."""
-    for other in named:
-        if other == host:
-            continue
-        same = [item for item in stated_layout(variables[other]) if item.get("name") == service.get("name")]
+    def _read_hosts(self) -> Sequence[str]:
+        named = self._service["hosts"]
+        if not isinstance(named, (list, tuple)) or not named or not all(isinstance(name, str) for name in named):
+            self._add(f"hosts must be a list of names of the inventory, not {shown(named)}.")
+            return ()
+        unknown = [name for name in named if name not in self._variables]
+        if unknown:
+            self._add(f"hosts names {', '.join(unknown)}, and the inventory has no such host.")
+        twice = sorted({name for name in named if named.count(name) > 1})
+        if twice:
+            self._add(f"hosts names {', '.join(twice)} twice; each takes one part of the service.")
+        return () if unknown or twice else named
+
+    def multi_node(self) -> dict[str, Any]:
+        """Return the place of this host among them."""
+        for other in self.hosts:
+            if other != self._host:
+                self._compare(other)
+        addresses = {name: str(self._variables[name].get(ADDRESS) or "") for name in self.hosts}
+        silent = [name for name, address in addresses.items() if not address]
+        if silent:
+            self._add(f"no {ADDRESS} of {', '.join(silent)}: state the IP address at which the other hosts reach it.")
+        executor = self._service.get("executor", "mp")
+        if executor not in EXECUTORS:
+            self._add(f"executor {shown(executor)} is none of {', '.join(EXECUTORS)}.")
+        return {
+            "node_rank": list(self.hosts).index(self._host),
+            "addresses": list(addresses.values()),
+            "master_port": self._service.get("master_port", DEFAULT_MASTER_PORT),
+            "executor": executor,
+        }
+
+    def _compare(self, other: str) -> None:
+        """Report a host whose layout does not say the same of the service."""
+        service = self._service
+        same = [item for item in stated_layout(self._variables[other]) if item.get("name") == service.get("name")]
         if not same:
-            problems.append(f"{where} is to run on {other}, too, whose layout does not have it: add it there.")
-            continue
+            self._add(f"it is to run on {other}, too, whose layout does not have it: add it there.")
+            return
         keys = sorted({*service, *same[0]} - set(PER_HOST))
         different = [key for key in keys if service.get(key) != same[0].get(key)]
         if different:
-            problems.append(f"{where}: {', '.join(different)} differ between {host} and {other}; they run one engine.")
+            self._add(f"{', '.join(different)} differ between {self._host} and {other}; they run one engine.")
 
 
 def _check_ports(layout: Layout, problems: list[str]) -> None:
@@ -138,52 +136,47 @@ def _check_ports(layout: Layout, problems: list[str]) -> None:
         for port in () if first is None else (first, first + 1):
             if port in known:
                 problems.append(
-                    f"service {shown(service.get('name'))}: port {port} is also that of the hosts of {known[port]}; state "
-                    "another master_port. A service takes that port and the next."
+                    f"service {shown(service.get('name'))}: port {port} is also that of the hosts of {known[port]}; "
+                    "state another master_port. A service takes that port and the next."
                 )
                 break
             known[port] = shown(service.get("name"))
 
 
-def disagreements(
-    layout: Layout, named: Mapping[str, Sequence[str]], host: str, previews: Mapping[str, Any], forks: int
-) -> list[str]:
-    """Return why the hosts of a host's services cannot change together; empty where they can, or need not.
+def agreement(groups: Mapping[str, Sequence[str]], parts: Mapping[str, Any], forks: int) -> dict[str, list[str]]:
+    """Return why the hosts of some services cannot change together, and which of these services all have to restart.
 
-    ``layout`` is what ``part_of`` gave for ``host``; ``named`` are the hosts of each of its services; ``previews``
-    what a deployment in check mode returned for each host that changes in this batch, and ``forks`` how many hosts of
-    it work at a time.
+    ``groups`` are the hosts of each service; ``parts`` what a deployment in check mode returned for each host that
+    changes in this batch, empty where it failed; ``forks`` how many hosts of it work at a time. The result has
+    ``problems`` and ``restart``, both empty where nothing changes.
     """
     problems: list[str] = []
-    waiting = {member for members in named.values() if len(members) > 1 for member in members}
-    for service in layout:
-        if not service.get("multi_node"):
-            continue
-        name = str(service["name"])
-        members = named[name]
+    restart = []
+    for name, members in groups.items():
         where = f"service {name!r} runs on {', '.join(members)}"
-        plans = {member: _planned(previews.get(member), name) for member in members}
-        if all(_is_kept(previews.get(member), name) for member in members if member in previews):
+        present = [member for member in members if member in parts]
+        if all(_is_kept(parts[member], name) for member in present):
             continue
-        missing = [member for member in members if plans[member] is None]
+        restart.append(name)
+        plans = {member: _planned(parts.get(member), name) for member in members}
+        missing = [member for member, planned in plans.items() if planned is None]
         if missing:
             problems.append(
-                f"{where}, and {', '.join(missing)} cannot change with it: it failed, or is not in this batch. Run it "
-                "for all of them at once."
+                f"{where}, and {', '.join(missing)} cannot change with it: it failed, or is not in this batch. Run all "
+                "of them at once."
             )
             continue
-        for key, what in (("engine_version", "engine"), ("fingerprint", "files of the model"), ("max_model_len", "")):
-            values = {member: plans[member][key] for member in members if plans[member]}
+        for key, what in (("engine_version", "engines"), ("fingerprint", "model files"), ("max_model_len", "")):
+            values = {member: (planned or {}).get(key) for member, planned in plans.items()}
             if len(set(values.values())) > 1:
                 problems.append(_difference(where, key, what, values))
-    if problems or not waiting & set(previews):
-        return problems
-    together = len(waiting & set(previews))
-    if forks < together:
+    waiting = {member for members in groups.values() for member in members} & set(parts)
+    if restart and forks < len(waiting):
         problems.append(
-            f"{together} hosts of this batch wait for each other, and forks is {forks}: run it with --forks {together}."
+            f"{len(waiting)} hosts of this batch wait for each other, and {forks} work at a time: run it with --forks "
+            f"{len(waiting)} or more."
         )
-    return problems
+    return {"problems": problems, "restart": restart}
 
 
 def _difference(where: str, key: str, what: str, values: Mapping[str, Any]) -> str:
@@ -204,38 +197,51 @@ def _planned(preview: Any, name: str) -> dict[str, Any] | None:
 
 
 def _is_kept(preview: Any, name: str) -> bool:
+    """Whether a host leaves a service as it runs."""
     rows = (preview or {}).get("services") or ()
     return any(row["name"] == name and row["action"] == "kept" for row in rows)
 
 
-def restarts(layout: Layout, named: Mapping[str, Sequence[str]], previews: Mapping[str, Any]) -> list[str]:
-    """Return the services that a host has to start again because another of their hosts does."""
-    return [
-        str(service["name"])
-        for service in layout
-        if service.get("multi_node")
-        and not all(_is_kept(previews.get(member), str(service["name"])) for member in named[str(service["name"])])
+def unparted(serial: Any, hosts: Sequence[str], variables: Mapping[str, Mapping[str, Any]]) -> Any:
+    """Return ``serial``, what a play takes, as batches of ``hosts`` that part no group; itself where there is none."""
+    groups = [
+        service["hosts"]
+        for host in hosts
+        for service in stated_layout(variables[host])
+        if isinstance(service.get("hosts"), (list, tuple)) and len(service["hosts"]) > 1
     ]
+    return batches(hosts, _sizes(serial, len(hosts)), groups) if groups else serial
 
 
-def batches(hosts: Sequence[str], size: int, groups: Sequence[Sequence[str]]) -> list[int]:
-    """Return the sizes of batches of at least ``size`` hosts, in their order, that part no group.
-
-    A batch goes on until every group that has a host in it is in it whole.
-    """
-    last = {host: place for place, host in enumerate(hosts)}
-    until = dict(last)
-    for group in groups:
-        places = [last[host] for host in group if host in last]
-        for host in group:
-            if host in last:
-                until[host] = max(until[host], *places)
-    sizes, begun, end = [], 0, 0
-    for place, host in enumerate(hosts):
-        end = max(end, until[host])
-        if place - begun + 1 >= size and place >= end:
-            sizes.append(place - begun + 1)
-            begun = place + 1
-    if begun < len(hosts):
-        sizes.append(len(hosts) - begun)
+def _sizes(serial: Any, count: int) -> list[int]:
+    """Return what ``serial`` means for so many hosts, at least one each; the last size holds for all batches after."""
+    sizes = []
+    for size in serial if isinstance(serial, (list, tuple)) else [serial]:
+        text = str(size).strip()
+        number = as_integer(text[:-1] if text.endswith("%") else text)
+        if number is None:
+            raise InferenceError(f"serial {shown(size)} is neither a number of hosts nor a percentage.")
+        sizes.append(max(1, count * number // 100 if text.endswith("%") else number or count))
     return sizes
+
+
+def batches(hosts: Sequence[str], sizes: Sequence[int], groups: Sequence[Sequence[str]]) -> list[int]:
+    """Return the sizes of batches of ``hosts``, in their order, none smaller than asked for, that part no group.
+
+    A batch goes on until every group that has a host in it is in it whole; the last one may be smaller.
+    """
+    place = {host: number for number, host in enumerate(hosts)}
+    until = list(range(len(hosts)))
+    for group in groups:
+        members = [place[host] for host in group if host in place]
+        for member in members:
+            until[member] = max(until[member], *members)
+    result: list[int] = []
+    begun = end = 0
+    for here in range(len(hosts)):
+        end = max(end, until[here])
+        wanted = sizes[min(len(result), len(sizes) - 1)]
+        if here >= end and here - begun + 1 >= wanted:
+            result.append(here - begun + 1)
+            begun = here + 1
+    return [*result, len(hosts) - begun] if begun < len(hosts) else result
