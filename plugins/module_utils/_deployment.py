@@ -20,7 +20,7 @@ from ._health import Endpoint, Generation, generate
 from ._systemd import Systemd, UnitState
 from ._ticket import Ticket, started_path
 from ._transaction import Transaction, TransactionRecord
-from ._unit_links import UnitLinks
+from ._unit_links import UnitLinks, units_of
 
 _POLL_SECONDS = 1.0
 # Lines of a service's journal that are kept to find a cause in.
@@ -137,7 +137,7 @@ class Deployment:
         before = self.store.read(base)
         digests = {name: ticket.digest for name, ticket in tickets(wanted).items()}
         interrupted = self.record.read() is not None
-        links = dict(self._links.differences(order))
+        links = dict(self._links.differences(units_of(order, wanted)))
         number = base if kept is None else kept
         if number is not None and number != self.store.current() and (kept is not None or not interrupted):
             links[str(self.store.link)] = self.store.link_change(number)
@@ -178,11 +178,12 @@ class Deployment:
 
     def _switch(self, number: int, changes: Changes, wanted: Mapping[str, File]) -> None:
         names = list(tickets(wanted))
-        self._links.add(names)
+        units = units_of(names, wanted)
+        self._links.add(units)
         self.store.stage(number)
         self._stop(changes)
         self.store.switch(number)
-        self._links.remove_except(names)
+        self._links.remove_except(units)
         self._systemd.reload()
         cursor = self._systemd.cursor()
         touched = [name for name in names if name in changes.touched]
@@ -231,11 +232,12 @@ class Deployment:
     def _return(self, transaction: Transaction) -> None:
         """The lasting half of the way back: what is read at the next start is the generation that served."""
         before = self._origin(transaction)
-        names = list(tickets(self.store.read(before)))
+        files = self.store.read(before)
+        units = units_of(tickets(files), files)
         if before is not None:
-            self._links.add(names)
+            self._links.add(units)
         self.store.switch(before)
-        self._links.remove_except(names)
+        self._links.remove_except(units)
         if before is None:
             self._links.remove_all()
         self._systemd.reload()

@@ -32,6 +32,7 @@ class Engine:
     accelerator: str
     directory: str
     flags: frozenset[str]
+    ray: str | None = None  # the version of Ray beside it
 
     @property
     def executable(self) -> str:
@@ -56,6 +57,12 @@ def check_engine_args(service: Service, engine: Engine) -> None:
             "cannot run on several hosts by itself; install a version that has, or state executor: ray",
             service=service.name,
             flag="nnodes",
+        )
+    if service.multi_node and service.multi_node.executor == "ray" and engine.ray is None:
+        raise InferenceError(
+            f"service '{service.name}': executor: ray: {engine.directory} has no Ray; state its version as "
+            "vllm_runtime_ray_version, or leave executor out",
+            service=service.name,
         )
     for flag in service.engine_args:
         if flag in engine.flags or (flag.startswith("no-") and flag[len("no-") :] in engine.flags):
@@ -104,7 +111,7 @@ def config(service: Service, planned: PlannedService) -> dict[str, Any]:
 
 def _listening(service: Service) -> dict[str, Any]:
     """Where the engine answers requests; of several hosts the first alone does."""
-    if service.multi_node and not service.multi_node.leads:
+    if service.multi_node and service.multi_node.executor == "mp" and not service.multi_node.leads:
         return {"headless": True}
     return {"host": service.host, "port": service.port} if service.port else {"uds": socket_path(service.name)}
 
@@ -169,6 +176,8 @@ def environment(
         "VLLM_LOGGING_COLOR": "0",
         "VLLM_NO_USAGE_STATS": "1",
     }
+    if service.multi_node and service.multi_node.executor == "ray":
+        variables["RAY_ADDRESS"] = f"{service.multi_node.leader}:{service.multi_node.master_port}"
     if engine.accelerator == "cuda":
         variables["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
         variables["CUDA_VISIBLE_DEVICES"] = ",".join(planned.devices)

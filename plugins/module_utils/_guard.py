@@ -18,6 +18,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,6 +94,12 @@ def _await_engine(ticket: Ticket, is_so: Callable[[], bool], what: str) -> None:
         if not _exists(engine):
             raise InferenceError(f"the engine of service '{ticket.service}' ended before {what}")
         time.sleep(_POLL_SECONDS)
+
+
+def hold(ticket: Ticket) -> None:
+    """Stand for the ranks that Ray has on this host, until the unit stops or the group ends it."""
+    _say(f"Ray has the ranks of service '{ticket.service}' on this host")
+    threading.Event().wait()
 
 
 def release(ticket: Ticket) -> None:
@@ -244,8 +251,8 @@ def _say(text: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """``admit|ready|release|look|group NAME``, called by the units."""
-    actions = {"admit": admit, "ready": ready, "release": release, "look": look, "group": watch_group}
+    """``admit|ready|release|look|group|hold NAME``, called by the units."""
+    actions = {"admit": admit, "ready": ready, "release": release, "look": look, "group": watch_group, "hold": hold}
     action, service = arguments
     generation = Path(__file__).resolve().parents[2]
     ticket_path = generation / "services" / service / "guard.json"

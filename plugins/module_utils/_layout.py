@@ -430,6 +430,7 @@ def _check_together(services: Iterable[Service], problems: Problems) -> None:
     """Report names and ports that two services claim."""
     names: dict[str, Service] = {}
     ports: dict[int | None, str] = {}
+    of_ray: str | None = None
     for service in services:
         problems.where = f"service {service.name!r}"
         if service.name in names:
@@ -437,6 +438,10 @@ def _check_together(services: Iterable[Service], problems: Problems) -> None:
         names[service.name] = service
         if service.port and service.port in ports:
             problems.add(f"port {service.port} is also that of service {ports[service.port]!r}; give each its own.")
+        if service.multi_node and service.multi_node.executor == "ray":
+            if of_ray is not None:
+                problems.add(f"executor: ray is also that of service {of_ray!r}; a host takes part in one Ray cluster.")
+            of_ray = service.name
         ports[service.port] = service.name
 
 

@@ -12,10 +12,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from . import _engine, _units
+from . import _engine, _ray_units, _units
 from ._generation import File, Files
 from ._group import Group
 from ._layout import Service
+from ._multi_node import MultiNode
 from ._needs import Needs
 from ._places import (
     GROUP_FILE,
@@ -70,6 +71,22 @@ def generation(plan: Plan, services: Sequence[Service], box: Box, guard_sources:
     return files
 
 
+def _ray_unit(planned: PlannedService, nodes: MultiNode | None, box: Box) -> dict[str, str]:
+    """The name and the text of Ray's unit, where Ray starts the ranks of a service; empty where it does not."""
+    if nodes is None or nodes.executor != "ray":
+        return {}
+    accelerator = box.engine.accelerator
+    start = _ray_units.command(nodes, box.engine.directory, len(planned.devices), accelerator)
+    text = _ray_units.text(
+        planned.name, nodes, start, box.paths, accelerator=accelerator, device_minors=_minors(planned, box)
+    )
+    return {_ray_units.unit_of(nodes): text}
+
+
+def _minors(planned: PlannedService, box: Box) -> list[int]:
+    return sorted(box.minors[device] for device in planned.devices if device in box.minors)
+
+
 def _hosts(services: Sequence[Service]) -> list[str]:
     """The addresses of all hosts that any of these services is on, this one included."""
     return sorted({address for service in services if service.multi_node for address in service.multi_node.addresses})
@@ -87,7 +104,8 @@ def _neighbours(planned: PlannedService, plan: Plan) -> int:
 
 
 def _service_files(planned: PlannedService, service: Service, neighbours: int, box: Box) -> Files:
-    engine = box.engine
+    engine, nodes = box.engine, service.multi_node
+    ray = _ray_unit(planned, nodes, box)
     values = _engine.config(service, planned)
     group = _group(service, _engine.common_digest(values, engine))
     watchdog = service.watchdog if group is None or group.leads else replace(service.watchdog, enabled=False)
@@ -101,10 +119,12 @@ def _service_files(planned: PlannedService, service: Service, neighbours: int, b
             peers=_peers(service),
             memory_max=service.memory_max,
             memory_high=service.memory_high,
-            device_minors=sorted(box.minors[device] for device in planned.devices if device in box.minors),
+            device_minors=_minors(planned, box),
             on_socket=service.port is None,
             watched=watchdog.enabled,
             grouped=group is not None,
+            ray_unit=next(iter(ray), None),
+            holds=bool(ray) and nodes is not None and not nodes.leads,
         ),
         box.paths,
     )
@@ -127,12 +147,19 @@ def _service_files(planned: PlannedService, service: Service, neighbours: int, b
         start_timeout=service.start_timeout,
         neighbours=neighbours,
         digest=_digest(
-            box.digest_key, [*(file.text for _path, file in sorted(files.items())), template, _section_service(drop_in)]
+            box.digest_key,
+            [
+                *(file.text for _path, file in sorted(files.items())),
+                template,
+                _section_service(drop_in),
+                *ray.values(),
+            ],
         ),
         gpu_health=dict(box.gpu_health),
         watchdog=watchdog,
         group=group,
     )
+    files.update((f"systemd/{unit}", File(text)) for unit, text in ray.items())
     files[f"{base}/guard.json"] = File(ticket.to_json())
     files[f"systemd/{drop_in_directory(planned.name)}/10-plan.conf"] = File(drop_in)
     files[f"systemd/{timer_name(planned.name)}"] = File(_units.timer(planned.name, watchdog))

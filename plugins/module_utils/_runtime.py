@@ -36,4 +36,6 @@ def read_engine(root: str, version: str | None, accelerator: str) -> Engine:
             f"{directory} holds the {record['accelerator']} build of vLLM {version}, and the layout asks for "
             f"{accelerator}; set the accelerator to {record['accelerator']}, or install the other build elsewhere"
         )
-    return Engine(version, record["distribution"], accelerator, str(directory), frozenset(record["flags"]))
+    return Engine(
+        version, record["distribution"], accelerator, str(directory), frozenset(record["flags"]), record.get("ray")
+    )

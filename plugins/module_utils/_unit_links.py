@@ -18,6 +18,8 @@ from . import _durable
 from ._errors import InferenceError
 from ._places import (
     GROUP_FILE,
+    RAY_HEAD_UNIT,
+    RAY_WORKER_UNIT,
     RECOVER_FILE,
     TARGET_FILE,
     TEMPLATE_FILE,
@@ -31,6 +33,12 @@ from ._places import (
 Links = Mapping[str, "tuple[str | None, str | None]"]
 
 
+def units_of(services: Iterable[str], files: Iterable[str]) -> list[str]:
+    """The units and drop-ins of these services, and those of Ray where the ``files`` of the generation have one."""
+    units = [name for service in services for name in (drop_in_directory(service), timer_name(service))]
+    return [*units, *(name for name in (RAY_HEAD_UNIT, RAY_WORKER_UNIT) if f"systemd/{name}" in files)]
+
+
 class UnitLinks:
     """The links in systemd's unit directory."""
 
@@ -38,19 +46,17 @@ class UnitLinks:
         self._directory = Path(paths.unit_directory)
         self._current = Path(paths.current)
 
-    def _wanted(self, services: Iterable[str]) -> dict[Path, str]:
+    def _wanted(self, units_of_services: Iterable[str]) -> dict[Path, str]:
         units = (TEMPLATE_FILE, WATCHDOG_FILE, GROUP_FILE, TARGET_FILE, RECOVER_FILE)
         links = {self._directory / Path(file).name: file for file in units}
         for file in (TARGET_FILE, RECOVER_FILE):  # what systemctl enable would make
             links[self._directory / "multi-user.target.wants" / Path(file).name] = file
-        for service in services:
-            for name in (drop_in_directory(service), timer_name(service)):
-                links[self._directory / name] = f"systemd/{name}"
+        links.update((self._directory / name, f"systemd/{name}") for name in units_of_services)
         return {link: str(self._current / file) for link, file in links.items()}
 
-    def differences(self, services: Iterable[str]) -> Links:
-        """Every link that is not as these services want it; empty where exactly theirs exist."""
-        wanted = self._wanted(services)
+    def differences(self, units: Iterable[str]) -> Links:
+        """Every link that is not as these services' ``units`` want it; empty where exactly theirs exist."""
+        wanted = self._wanted(units)
         links = sorted(self.present() | set(wanted))
         now = {link: _found(link) for link in links}
         return {str(link): (now[link], wanted.get(link)) for link in links if now[link] != wanted.get(link)}
@@ -64,12 +70,12 @@ class UnitLinks:
     def _is_ours(self, link: Path) -> bool:
         return os.readlink(link).startswith(f"{self._current}/")
 
-    def add(self, services: Iterable[str]) -> None:
+    def add(self, units: Iterable[str]) -> None:
         """Create what is missing or points elsewhere; a link that does not resolve yet harms nothing.
 
         Raises InferenceError where a directory is in the way, or nothing can be written.
         """
-        for link, to in self._wanted(services).items():
+        for link, to in self._wanted(units).items():
             if _found(link) == to:
                 continue
             try:
@@ -81,9 +87,9 @@ class UnitLinks:
                     "room, and run again"
                 ) from error
 
-    def remove_except(self, services: Iterable[str]) -> None:
-        """Remove the links of services that are not among these."""
-        for link in self.present() - set(self._wanted(services)):
+    def remove_except(self, units: Iterable[str]) -> None:
+        """Remove the links of services whose units are not among these."""
+        for link in self.present() - set(self._wanted(units)):
             _durable.unlink(link)
 
     def remove_all(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ._places import RECOVER_UNIT, Paths, group_name, timer_name, unit_name
+from ._places import RAY_DIRECTORY, RECOVER_UNIT, Paths, group_name, timer_name, unit_name
 from ._plan import PlannedService
 from ._wedged import Watchdog
 
@@ -44,7 +44,7 @@ _RECOVER_HARDENING = (
 )
 
 # Nodes of the driver that every CUDA process opens, beside the GPU's own.
-_DRIVER_NODES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset")
+DRIVER_NODES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset")
 
 # What holds for everything that runs code here.
 _COMMON_HARDENING = (
@@ -99,6 +99,8 @@ class Instance:
     on_socket: bool
     watched: bool
     grouped: bool = False  # it runs on several hosts, which tell each other how it is
+    ray_unit: str | None = None  # of Ray on this host, where that starts the ranks
+    holds: bool = False  # Ray's unit has the ranks of this host, and this one their devices
 
 
 def template(paths: Paths, accelerator: str) -> str:
@@ -111,7 +113,7 @@ def template(paths: Paths, accelerator: str) -> str:
     """
     guard = _guard(paths)
     sections = [
-        _section(
+        section(
             "Unit",
             "Description=vLLM model endpoint %i",
             "Documentation=https://docs.vllm.ai",
@@ -119,7 +121,7 @@ def template(paths: Paths, accelerator: str) -> str:
             f"After=network.target nvidia-persistenced.service {RECOVER_UNIT}",
             f"AssertPathExists={paths.current}/services/%i/engine.yaml",
         ),
-        _section(
+        section(
             "Service",
             "Type=exec",
             f"User={paths.user}",
@@ -146,7 +148,9 @@ def template(paths: Paths, accelerator: str) -> str:
             "LimitMEMLOCK=infinity",
             "SyslogIdentifier=vllm-%i",
         ),
-        "\n".join(["# Hardening: the engine runs code of others on input of strangers.", *_hardening(accelerator)]),
+        "\n".join(
+            ["# Hardening: the engine runs code of others on input of strangers.", *engine_hardening(accelerator)]
+        ),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -158,13 +162,13 @@ def watchdog_template(paths: Paths) -> str:
     what the watchdog itself has to say is a notice.
     """
     sections = [
-        _section(
+        section(
             "Unit",
             "Description=Look at the vLLM model endpoint %i",
             f"PartOf={unit_name('%i')}",
             f"After={unit_name('%i')}",
         ),
-        _section(
+        section(
             "Service",
             "Type=oneshot",
             f"User={paths.user}",
@@ -195,14 +199,14 @@ def group_template(paths: Paths, hosts: Sequence[str]) -> str:
     it may kill the engine, and no more.
     """
     sections = [
-        _section(
+        section(
             "Unit",
             "Description=This host's part of the vLLM model endpoint %i",
             f"PartOf={unit_name('%i')}",
             "After=network-online.target",
             "Wants=network-online.target",
         ),
-        _section(
+        section(
             "Service",
             "Type=exec",
             f"User={paths.user}",
@@ -225,14 +229,15 @@ def timer(service: str, watchdog: Watchdog) -> str:
     lines = [f"OnActiveSec={watchdog.interval}", f"OnUnitInactiveSec={watchdog.interval}", "AccuracySec=1s"]
     unit = [f"Description=Looks at the vLLM model endpoint {service}"]
     unit += [f"PartOf={unit_name(service)}", f"After={unit_name(service)}"]
-    return "\n\n".join([_section("Unit", *unit), _section("Timer", *lines)]) + "\n"
+    return "\n\n".join([section("Unit", *unit), section("Timer", *lines)]) + "\n"
 
 
 def _guard(paths: Paths) -> str:
     return f"{paths.tools_dir}/bin/python -B {paths.current}/lib/vllm_guard"
 
 
-def _hardening(accelerator: str) -> list[str]:
+def engine_hardening(accelerator: str) -> list[str]:
+    """Return what whatever runs an engine can do without."""
     # @resources is more than a service should have, but the engine binds its threads and their memory.
     binding = "SystemCallFilter=mbind set_mempolicy get_mempolicy migrate_pages sched_setaffinity sched_setscheduler"
     # With a GPU both would hide the driver's device nodes.
@@ -262,8 +267,11 @@ def drop_in(instance: Instance, paths: Paths) -> str:
         unit.append(f"Wants={timer_name(planned.name)}")
     if instance.grouped:
         unit.append(f"Wants={group_name(planned.name)}")
+    if instance.ray_unit:
+        unit += [f"Requires={instance.ray_unit}", f"After={instance.ray_unit}"]
+    engine = f"{instance.executable} serve --config {paths.current}/services/%i/engine.yaml"
     service = [
-        f"ExecStart={instance.executable} serve --config {paths.current}/services/%i/engine.yaml",
+        f"ExecStart={_guard(paths)} hold %i" if instance.holds else f"ExecStart={engine}",
         f"TimeoutStartSec={start_seconds}",
         f"TimeoutStopSec={stop_seconds}",
     ]
@@ -272,19 +280,20 @@ def drop_in(instance: Instance, paths: Paths) -> str:
     elif instance.peers is not None:
         peers = ["localhost", *instance.peers]
         service += [*(f"IPAddressAllow={peer}" for peer in peers), "IPAddressDeny=any"]
+    service += [f"ReadWritePaths={RAY_DIRECTORY}"] if instance.ray_unit else []
     service += [f"MemoryHigh={instance.memory_high}"] if instance.memory_high else []
     service += [f"MemoryMax={instance.memory_max}"] if instance.memory_max else []
     if instance.device_minors:
-        nodes = [*_DRIVER_NODES, *(f"/dev/nvidia{minor}" for minor in instance.device_minors)]
+        nodes = [*DRIVER_NODES, *(f"/dev/nvidia{minor}" for minor in instance.device_minors)]
         service += [f"DeviceAllow={node} rw" for node in nodes]
-    return "\n\n".join([_section("Unit", *unit), _section("Service", *service)]) + "\n"
+    return "\n\n".join([section("Unit", *unit), section("Service", *service)]) + "\n"
 
 
 def target(services: Sequence[str]) -> str:
     """``vllm.target``: the services of the generation in force, started at boot and stopped together."""
     lines = ["Description=vLLM model endpoints of this host"]
     lines += [f"Wants={unit_name(name)}" for name in services]
-    return "\n\n".join([_section("Unit", *lines), _section("Install", "WantedBy=multi-user.target")]) + "\n"
+    return "\n\n".join([section("Unit", *lines), section("Install", "WantedBy=multi-user.target")]) + "\n"
 
 
 def recover(paths: Paths) -> str:
@@ -293,13 +302,13 @@ def recover(paths: Paths) -> str:
     Only multi-user.target wants it, so that it runs at boot alone.
     """
     sections = [
-        _section(
+        section(
             "Unit",
             "Description=Return from a deployment of vLLM that was interrupted",
             "Before=vllm.target",
             f"ConditionPathExists={paths.transaction}",
         ),
-        _section(
+        section(
             "Service",
             "Type=oneshot",
             # The engines wait for it; better that they start than that nothing does.
@@ -313,10 +322,11 @@ def recover(paths: Paths) -> str:
             "RuntimeDirectoryPreserve=yes",
             *_RECOVER_HARDENING,
         ),
-        _section("Install", "WantedBy=multi-user.target"),
+        section("Install", "WantedBy=multi-user.target"),
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _section(name: str, *lines: str) -> str:
+def section(name: str, *lines: str) -> str:
+    """Return one section of a unit."""
     return "\n".join([f"[{name}]", *lines])

@@ -14,7 +14,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._errors import In
 from ansible_collections.llmops.inference.plugins.module_utils._generation import File
 from ansible_collections.llmops.inference.plugins.module_utils._places import Paths
 from ansible_collections.llmops.inference.plugins.module_utils._systemd import UnitState
-from ansible_collections.llmops.inference.plugins.module_utils._unit_links import UnitLinks
+from ansible_collections.llmops.inference.plugins.module_utils._unit_links import UnitLinks, units_of
 
 
 def observed(active: str = "active", digest: str | None = "d", problem: str | None = None) -> Observed:
@@ -69,6 +69,9 @@ def test_the_key_of_a_service_is_read_back_from_its_secrets() -> None:
     assert api_key(files, "micro") is None
 
 
+UNITS = units_of(ORDER, ())
+
+
 @pytest.fixture
 def links(tmp_path: Path) -> UnitLinks:
     units = tmp_path / "systemd"
@@ -79,35 +82,35 @@ def links(tmp_path: Path) -> UnitLinks:
 
 
 def test_links_are_complete_when_exactly_those_of_the_services_are_there(links: UnitLinks) -> None:
-    assert links.differences(ORDER)
-    links.add(ORDER)
-    assert links.differences(ORDER) == {}
-    one_too_many = links.differences(["mini"])
+    assert links.differences(UNITS)
+    links.add(UNITS)
+    assert links.differences(UNITS) == {}
+    one_too_many = links.differences(units_of(["mini"], ()))
     left_over = [("vllm-watchdog@micro.timer", None), ("vllm@micro.service.d", None)]
     assert [(Path(link).name, to) for link, (_now, to) in one_too_many.items()] == left_over
-    links.remove_except(["mini"])
-    assert links.differences(["mini"]) == {}
+    links.remove_except(units_of(["mini"], ()))
+    assert links.differences(units_of(["mini"], ())) == {}
 
 
 def test_a_link_that_a_hand_pointed_elsewhere_is_put_back(links: UnitLinks, tmp_path: Path) -> None:
-    links.add(ORDER)
+    links.add(UNITS)
     target = tmp_path / "systemd/multi-user.target.wants/vllm.target"
     target.unlink()
     target.symlink_to("/dev/null")
     wanted = str(tmp_path / "vllm/current/systemd/vllm.target")
-    assert links.differences(ORDER) == {str(target): ("/dev/null", wanted)}
-    links.add(ORDER)
-    assert links.differences(ORDER) == {}
+    assert links.differences(UNITS) == {str(target): ("/dev/null", wanted)}
+    links.add(UNITS)
+    assert links.differences(UNITS) == {}
 
 
 def test_a_directory_in_the_place_of_a_link_is_left_to_its_owner(links: UnitLinks, tmp_path: Path) -> None:
     (tmp_path / "systemd/vllm@mini.service.d").mkdir()
     with pytest.raises(InferenceError, match="move away what is in its place"):
-        links.add(ORDER)
+        links.add(UNITS)
 
 
 def test_removing_all_links_leaves_those_of_others(links: UnitLinks, tmp_path: Path) -> None:
-    links.add(ORDER)
+    links.add(UNITS)
     links.remove_all()
     assert links.present() == set()
     assert sorted(path.name for path in (tmp_path / "systemd").iterdir()) == [

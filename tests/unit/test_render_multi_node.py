@@ -19,6 +19,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._gpu_health impor
 from ansible_collections.llmops.inference.plugins.module_utils._interfaces import read_interfaces
 from ansible_collections.llmops.inference.plugins.module_utils._places import Paths
 from ansible_collections.llmops.inference.plugins.module_utils._ticket import Ticket
+from ansible_collections.llmops.inference.plugins.module_utils._unit_links import units_of
 from ansible_collections.llmops.inference.tests.unit import scene
 
 ADDRESSES = ["10.0.0.1", "10.0.0.2"]
@@ -28,6 +29,7 @@ ENGINE = Engine("0.32.0", "vllm", "cuda", "/opt/vllm/0.32.0", frozenset({"nnodes
 def rendered(rank: int, addresses: list[str] | None = None, **keys: Any) -> dict[str, File]:
     """The files of one of two hosts that run 8B in two stages."""
     group = {"node_rank": rank, "addresses": addresses or ADDRESSES}
+    group.update({key: keys.pop(key) for key in ("executor", "master_port") if key in keys})
     service = scene.service(
         "large", scene.QWEN3_8B, multi_node=group, pipeline_parallel_size=2, max_model_len=8192, port=8001, **keys
     )
@@ -127,3 +129,78 @@ def test_interfaces_are_read_from_ip() -> None:
     assert read_interfaces(lambda command: (0, out, "")) == {"127.0.0.1": "lo", "10.0.0.1": "ib0", "fe80::1": "ib0"}
     with pytest.raises(InferenceError, match="no such command"):
         read_interfaces(lambda command: (1, "", "no such command"))
+
+
+# Where Ray starts the ranks.
+
+RAY = replace(ENGINE, ray="2.60.0")
+
+
+def ray_unit(files: Mapping[str, File], name: str) -> list[str]:
+    return files[f"systemd/vllm-ray-{name}.service"].text.splitlines()
+
+
+def test_ray_begins_on_the_first_host_and_the_others_join() -> None:
+    head, worker = rendered(0, executor="ray"), rendered(1, executor="ray")
+    assert "systemd/vllm-ray-worker.service" not in head
+    assert "systemd/vllm-ray-head.service" not in worker
+    start = next(line for line in ray_unit(head, "head") if line.startswith("ExecStart="))
+    assert start == (
+        "ExecStart=/opt/vllm/0.32.0/bin/ray start --head --port=29501 --node-ip-address=10.0.0.1 --num-gpus=1 "
+        "--object-store-memory=268435456 --temp-dir=/run/vllm/ray --disable-usage-stats --include-dashboard=false --block"
+    )
+    start = next(line for line in ray_unit(worker, "worker") if line.startswith("ExecStart="))
+    assert " --address=10.0.0.1:29501 --node-ip-address=10.0.0.2 " in start
+
+
+def test_only_the_hosts_of_the_service_reach_ray_and_it_has_its_gpus_only() -> None:
+    lines = ray_unit(rendered(1, executor="ray"), "worker")
+    assert [line for line in lines if line.startswith("IPAddress")] == [
+        "IPAddressAllow=localhost",
+        *(f"IPAddressAllow={address}" for address in ADDRESSES),
+        "IPAddressDeny=any",
+    ]
+    assert "DeviceAllow=/dev/nvidia4 rw" in lines
+    assert "StopWhenUnneeded=yes" in lines
+
+
+def test_the_engine_on_the_first_host_asks_ray_and_the_others_hold_their_devices() -> None:
+    head, worker = rendered(0, executor="ray"), rendered(1, executor="ray")
+    values = config(head)
+    assert values["distributed-executor-backend"] == "ray"
+    assert not {"nnodes", "node-rank", "master-addr", "headless"} & set(values)
+    assert 'RAY_ADDRESS="10.0.0.1:29501"' in head["services/large/environment"].text
+    assert "Requires=vllm-ray-head.service" in drop_in(head)
+    assert "ReadWritePaths=/run/vllm/ray" in drop_in(head)
+    assert "ExecStart=/opt/vllm/0.32.0/bin/vllm serve --config /etc/vllm/current/services/%i/engine.yaml" in drop_in(
+        head
+    )
+    assert "Requires=vllm-ray-worker.service" in drop_in(worker)
+    assert "ExecStart=/opt/vllm/tools/bin/python -B /etc/vllm/current/lib/vllm_guard hold %i" in drop_in(worker)
+
+
+def test_another_ray_unit_is_another_start_of_the_service() -> None:
+    assert ticket(rendered(0, executor="ray")).digest != ticket(rendered(0, executor="ray", master_port=29511)).digest
+
+
+def test_rays_unit_is_linked_where_there_is_one() -> None:
+    assert units_of(["large"], rendered(0))[-1] == "vllm-watchdog@large.timer"
+    assert units_of(["large"], rendered(0, executor="ray"))[-1] == "vllm-ray-head.service"
+
+
+def test_an_engine_without_ray_is_refused() -> None:
+    group = {"node_rank": 0, "addresses": ADDRESSES, "executor": "ray"}
+    service = scene.parsed([scene.service("large", scene.QWEN3_8B, multi_node=group, tensor_parallel_size=2)])[0]
+    check_engine_args(service, RAY)
+    with pytest.raises(InferenceError, match="has no Ray; state its version as vllm_runtime_ray_version"):
+        check_engine_args(service, ENGINE)
+
+
+def test_a_host_takes_part_in_one_ray_cluster() -> None:
+    group = {"node_rank": 0, "addresses": ADDRESSES, "executor": "ray"}
+    layout = [
+        scene.service(name, scene.QWEN3_8B, tensor_parallel_size=2, multi_node={**group, "master_port": port})
+        for name, port in (("one", 29501), ("two", 29511))
+    ]
+    with pytest.raises(InferenceError, match="executor: ray is also that of service 'one'"):
+        scene.parsed(layout)

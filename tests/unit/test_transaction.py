@@ -27,7 +27,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._places import Pa
 from ansible_collections.llmops.inference.plugins.module_utils._systemd import Systemd
 from ansible_collections.llmops.inference.plugins.module_utils._ticket import Ticket
 from ansible_collections.llmops.inference.plugins.module_utils._transaction import TransactionRecord
-from ansible_collections.llmops.inference.plugins.module_utils._unit_links import UnitLinks
+from ansible_collections.llmops.inference.plugins.module_utils._unit_links import UnitLinks, units_of
 
 # Operations on files and commands that a transaction has at the very least; fewer, and the tests would see nothing.
 LEAST_OPERATIONS = 60
@@ -121,7 +121,7 @@ class Host:
         assert self.store.current() == number
         assert self.store.read(number) == dict(wanted)
         assert self.store.damage(number) == {}
-        assert self.links.differences(known) == {}
+        assert self.links.differences(units_of(known, wanted)) == {}
         assert self.record.read() is None
         assert self.units.running == {name: ticket.digest for name, ticket in known.items()}
         assert not self.compare(wanted).any
