@@ -205,6 +205,8 @@ def group_template(paths: Paths, hosts: Sequence[str]) -> str:
             f"PartOf={unit_name('%i')}",
             "After=network-online.target",
             "Wants=network-online.target",
+            # The address may come late; the others wait.
+            "StartLimitIntervalSec=0",
         ),
         section(
             "Service",
@@ -214,7 +216,6 @@ def group_template(paths: Paths, hosts: Sequence[str]) -> str:
             f"ExecStart={_guard(paths)} group %i",
             "Restart=always",
             "RestartSec=1",
-            "ReadWritePaths=-/run/vllm/%i",
             "SyslogIdentifier=vllm-group-%i",
             *(f"IPAddressAllow={address}" for address in hosts),
             "IPAddressDeny=any",

@@ -23,6 +23,7 @@ DEFAULT_MASTER_PORT = 29501
 # What each host may have for itself; all else is the engine's, and the engines of a service are one.
 PER_HOST = (
     "environment",
+    "geometry",
     "gpu_memory_utilization",
     "gpus",
     "memory_high",
@@ -158,16 +159,17 @@ def agreement(groups: Mapping[str, Sequence[str]], parts: Mapping[str, Any], for
         if all(_is_kept(parts[member], name) for member in present):
             continue
         restart.append(name)
-        plans = {member: _planned(parts.get(member), name) for member in members}
-        missing = [member for member, planned in plans.items() if planned is None]
+        missing = [member for member in members if not parts.get(member)]
         if missing:
             problems.append(
                 f"{where}, and {', '.join(missing)} cannot change with it: it failed, or is not in this batch. Run all "
                 "of them at once."
             )
             continue
+        # Check mode on a host without an engine tells no plan.
+        plans = {member: planned for member in members for planned in [_planned(parts[member], name)] if planned}
         for key, what in (("engine_version", "engines"), ("fingerprint", "model files"), ("max_model_len", "")):
-            values = {member: (planned or {}).get(key) for member, planned in plans.items()}
+            values = {member: planned.get(key) for member, planned in plans.items()}
             if len(set(values.values())) > 1:
                 problems.append(_difference(where, key, what, values))
     waiting = {member for members in groups.values() for member in members} & set(parts)
@@ -187,19 +189,18 @@ def _difference(where: str, key: str, what: str, values: Mapping[str, Any]) -> s
     return f"{where}, and their {what} differ ({key}): {listed}. Give all of them the same."
 
 
-def _planned(preview: Any, name: str) -> dict[str, Any] | None:
-    """Return what a preview says of a service's plan; None where there is none."""
-    plan = (preview or {}).get("plan") or {}
+def _planned(part: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """Return what a host's plan says of a service; None where there is none."""
+    plan = part.get("plan") or {}
     for service in plan.get("services", ()):
         if service["name"] == name:
             return {**service, "engine_version": plan.get("engine_version")}
     return None
 
 
-def _is_kept(preview: Any, name: str) -> bool:
+def _is_kept(part: Mapping[str, Any], name: str) -> bool:
     """Whether a host leaves a service as it runs."""
-    rows = (preview or {}).get("services") or ()
-    return any(row["name"] == name and row["action"] == "kept" for row in rows)
+    return any(row["name"] == name and row["action"] == "kept" for row in part.get("services") or ())
 
 
 def unparted(serial: Any, hosts: Sequence[str], variables: Mapping[str, Mapping[str, Any]]) -> Any:

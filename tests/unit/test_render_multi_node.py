@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,7 +150,8 @@ def test_ray_begins_on_the_first_host_and_the_others_join() -> None:
     start = next(line for line in ray_unit(head, "head") if line.startswith("ExecStart="))
     assert start == (
         "ExecStart=/opt/vllm/0.32.0/bin/ray start --head --port=29501 --node-ip-address=10.0.0.1 --num-gpus=1 "
-        "--object-store-memory=268435456 --temp-dir=/run/vllm/ray --disable-usage-stats --include-dashboard=false --block"
+        "--object-store-memory=268435456 --temp-dir=/run/vllm/ray --disable-usage-stats --include-dashboard=false "
+        "--block"
     )
     start = next(line for line in ray_unit(worker, "worker") if line.startswith("ExecStart="))
     assert " --address=10.0.0.1:29501 --node-ip-address=10.0.0.2 " in start
@@ -204,3 +208,19 @@ def test_a_host_takes_part_in_one_ray_cluster() -> None:
     ]
     with pytest.raises(InferenceError, match="executor: ray is also that of service 'one'"):
         scene.parsed(layout)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed here")
+@pytest.mark.parametrize("executor", ["mp", "ray"])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_units_are_sandboxed(tmp_path: Path, executor: str, rank: int) -> None:
+    files = rendered(rank, executor=executor)
+    service = files["systemd/vllm@.service"].text + files["systemd/vllm@large.service.d/10-plan.conf"].text
+    ray = {Path(name).name: file.text for name, file in files.items() if name.startswith("systemd/vllm-ray-")}
+    assert len(ray) == (executor == "ray")
+    group = files["systemd/vllm-group@.service"].text
+    for name, text in {"vllm@large.service": service, "vllm-group@large.service": group, **ray}.items():
+        (tmp_path / name).write_text(text)
+        command = ["systemd-analyze", "security", "--offline=true", "--threshold=17", str(tmp_path / name)]
+        said = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert said.returncode == 0, said.stdout[-200:] + said.stderr

@@ -160,6 +160,11 @@ def test_hosts_that_differ_are_refused_with_what_differs(keys: dict[str, Any], s
     assert says in said({"a": part(action="started"), "b": part(action="started", **keys)})
 
 
+def test_check_mode_on_hosts_without_an_engine_says_nothing_against_them() -> None:
+    nothing = {"changed": True, "services": []}
+    assert agreement(GROUPS, {"a": nothing, "b": nothing}, 2) == {"problems": [], "restart": ["large"]}
+
+
 def test_hosts_that_wait_for_each_other_need_as_many_forks() -> None:
     parts = {"a": part(action="started"), "b": part(action="started")}
     assert "2 hosts of this batch wait for each other, and 1 work at a time: run it with --forks 2" in said(parts, 1)

@@ -21,7 +21,7 @@ from ansible_collections.llmops.inference.tests.testbed.plays import Site, await
 SCENARIO = Path(__file__).parents[1]
 NAME, PORT, GROUP_PORT = "large", 8001, 29502
 ADDRESSES = {"multihost-a": "10.89.96.91", "multihost-b": "10.89.96.92"}
-BACK_SECONDS = 240
+BACK_SECONDS = 400
 ALLOWED_EXPOSURE = 1.7
 
 testinfra_hosts = ["podman://multihost-a"]
