@@ -18,8 +18,9 @@ from typing import Any
 
 from ._errors import InferenceError
 
-# A host that does not answer may have lost a packet, or restart its unit (seconds).
-SILENCE = 20.0
+# Looks in a row that a host may leave unanswered: it may restart its unit, or be too busy for a while. Counted, because
+# who is too busy to look has not been left without an answer.
+MISSES = 6
 # Hosts that are given another configuration get it at nearly the same time, but one may first have to stop what serves,
 # which takes its shutdown timeout (seconds).
 DISAGREEMENT = 180.0
@@ -110,11 +111,13 @@ class Judge:
     def __init__(self, leads: bool) -> None:
         self._leads = leads
         self._since: dict[str, float] = {}
+        self._misses: dict[str, int] = {}
 
     def verdict(self, now: float, own: Member, others: Mapping[str, Member | None]) -> str | None:
         """Return why the engine has to end, None where it may go on; ``now`` in seconds, None is no answer."""
         if own.state not in _ALIVE or own.incarnation is None:
             self._since.clear()
+            self._misses.clear()
             return None
         for address, other in others.items():
             why = self._because_of(now, own, address, other)
@@ -124,19 +127,19 @@ class Judge:
 
     def _because_of(self, now: float, own: Member, address: str, other: Member | None) -> str | None:
         awaited = self._leads and own.state == STARTING  # the others may come when they can
+        self._misses[address] = 0 if other or awaited else self._misses.get(address, 0) + 1
         if other is None:
-            return None if awaited else self._lasting(now, address, SILENCE, "does not answer")
+            missed = self._misses[address]
+            return f"does not answer, {missed} times in a row" if missed >= MISSES else None
         if self._leads and other.left == own.incarnation:
             return "has lost its part of this start"
         if awaited and other.digest != own.digest:
-            return self._lasting(now, address, DISAGREEMENT, "has another configuration of the service")
+            since = self._since.setdefault(address, now)
+            lasting = now - since > DISAGREEMENT
+            return f"has another configuration of the service, for {now - since:.0f} s" if lasting else None
         self._since.pop(address, None)
         if awaited:
             return None
         if other.incarnation != own.incarnation:
             return "belongs to another start" if other.incarnation else f"is {other.state}"
         return None if self._leads or other.state in _ALIVE else f"is {other.state}"
-
-    def _lasting(self, now: float, address: str, limit: float, what: str) -> str | None:
-        since = self._since.setdefault(address, now)
-        return f"{what}, for {now - since:.0f} s" if now - since > limit else None

@@ -60,7 +60,7 @@ def admit(ticket: Ticket) -> None:
     try:
         _wait(ticket, lambda: _missing_memory(ticket) or _missing_shared_memory(), ticket.start_timeout)
         if not ticket.answers:
-            _wait(ticket, lambda: join(ticket), ticket.start_timeout)
+            _wait(ticket, lambda: join(ticket), ticket.start_timeout * (ticket.neighbours + 1))
     except BaseException:
         release(ticket)
         raise

@@ -123,6 +123,7 @@ def _service_files(planned: PlannedService, service: Service, neighbours: int, b
             on_socket=service.port is None,
             watched=watchdog.enabled,
             grouped=group is not None,
+            follows=group is not None and not group.leads,
             ray_unit=next(iter(ray), None),
             holds=bool(ray) and nodes is not None and not nodes.leads,
         ),

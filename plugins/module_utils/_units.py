@@ -99,6 +99,7 @@ class Instance:
     on_socket: bool
     watched: bool
     grouped: bool = False  # it runs on several hosts, which tell each other how it is
+    follows: bool = False  # it starts when the first of these does
     ray_unit: str | None = None  # of Ray on this host, where that starts the ranks
     holds: bool = False  # Ray's unit has the ranks of this host, and this one their devices
 
@@ -250,9 +251,10 @@ def engine_hardening(accelerator: str) -> list[str]:
 def drop_in(instance: Instance, paths: Paths) -> str:
     """The part of the unit that the plan decides: what is started, after whom, on which devices, for how long.
 
-    A start may first wait for every neighbour on its devices, one after another, so its limit covers theirs, and for
-    the first of several hosts, which may have as many; and the
-    interval of the start limit is longer than all attempts together, else it would never trip.
+    A start may first wait for every neighbour on its devices, one after another, and for the first of several hosts, so
+    its limit covers theirs; and the interval of the start limit is longer than all attempts together, else it would
+    never trip. Who follows the first of several hosts has no such limit: that one's ends the attempts of all, and it may
+    come back long after.
     """
     planned = instance.planned
     start_seconds = instance.start_timeout * (1 + instance.neighbours + instance.grouped)
@@ -260,7 +262,7 @@ def drop_in(instance: Instance, paths: Paths) -> str:
     attempt_seconds = start_seconds + stop_seconds + RESTART_PAUSE_SECONDS
     unit = [
         f"StartLimitBurst={START_LIMIT_BURST}",
-        f"StartLimitIntervalSec={(START_LIMIT_BURST + 1) * attempt_seconds}",
+        f"StartLimitIntervalSec={0 if instance.follows else (START_LIMIT_BURST + 1) * attempt_seconds}",
     ]
     if planned.start_after:
         unit.append("After=" + " ".join(unit_name(name) for name in planned.start_after))

@@ -104,7 +104,7 @@ class Site:
         command += ["--module-name=llmops.inference.vllm_deployment_info"]
         output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
         assert "SUCCESS => " in output, output
-        return dict(json.loads(output.partition("SUCCESS => ")[2]))
+        return dict(json.JSONDecoder().raw_decode(output.partition("SUCCESS => ")[2])[0])  # warnings may follow
 
     def run(self, command: str, check: bool = True) -> str:
         """Run a shell command on the host and return what it wrote."""

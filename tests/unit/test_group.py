@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from ansible_collections.llmops.inference.plugins.module_utils import _group_mem
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._group import (
     DISAGREEMENT,
-    SILENCE,
+    MISSES,
     Group,
     Judge,
     Member,
@@ -72,13 +72,13 @@ def test_a_follower_ends_when_its_leader_has_ended_or_started_anew() -> None:
 
 @pytest.mark.parametrize("leads", [True, False])
 def test_silence_is_borne_for_a_while(leads: bool) -> None:
-    said = verdicts(leads, (0, LEADER, None), (SILENCE, LEADER, None), (SILENCE + 2, LEADER, None))
-    assert said == [None, None, f"{B} does not answer, for 22 s"]
+    said = verdicts(leads, *[(0.0, LEADER, None)] * MISSES)
+    assert said == [*[None] * (MISSES - 1), f"{B} does not answer, 6 times in a row"]
 
 
 def test_an_answer_ends_the_silence() -> None:
-    looks = [(0.0, LEADER, None), (SILENCE, LEADER, FOLLOWER), (SILENCE + 2, LEADER, None)]
-    assert verdicts(True, *looks) == [None] * 3
+    silence: list[tuple[float, Member, Member | None]] = [(0.0, LEADER, None)] * (MISSES - 1)
+    assert verdicts(True, *silence, (0.0, LEADER, FOLLOWER), *silence) == [None] * (2 * MISSES - 1)
 
 
 def test_a_leader_does_not_wait_for_ever_for_a_host_that_has_another_configuration() -> None:
@@ -172,12 +172,23 @@ def _units(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
     return unit
 
 
-@pytest.fixture(name="port")
-def _port(units: dict[str, str], unused_port: int) -> Iterator[int]:
+@pytest.fixture(name="server")
+def _server(units: dict[str, str], unused_port: int) -> Iterator[_group_member._Teller]:
     with _group_member._Teller(("127.0.0.1", unused_port), ticket(0, unused_port)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield unused_port
+        yield server
         server.shutdown()
+
+
+@pytest.fixture(name="leader_is")
+def _leader_is(units: dict[str, str], server: _group_member._Teller, unused_port: int) -> Callable[..., None]:
+    """Change what systemd says of the leader, which looks again."""
+
+    def change(**values: str) -> None:
+        units.update(values)
+        server.member = _group_member.own_member(ticket(0, unused_port))
+
+    return change
 
 
 @pytest.fixture(name="unused_port")
@@ -187,26 +198,26 @@ def _unused_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_a_follower_joins_leaves_and_joins_the_next_start(units: dict[str, str], port: int) -> None:
-    mine = ticket(1, port)
+def test_a_follower_joins_leaves_and_joins_the_next_start(leader_is: Callable[..., None], unused_port: int) -> None:
+    mine = ticket(1, unused_port)
     assert _group_member.join(mine) is None
     assert _group_member.own_member(mine) == Member("d", "starting", "first", None)
     assert not _group_member.is_formed(mine)
-    units.update(ActiveState="active", SubState="running")
+    leader_is(ActiveState="active", SubState="running")
     assert _group_member.is_formed(mine)
     _group_member.leave(mine)
     assert _group_member.own_member(mine) == Member("d", "serving", None, "first")
-    units.update(ActiveState="activating", SubState="start-post")
+    leader_is(ActiveState="activating", SubState="start-post")
     assert _group_member.join(mine) == "the leader has not started anew"
-    units.update(InvocationID="second")
+    leader_is(InvocationID="second")
     assert _group_member.join(mine) is None
 
 
-def test_a_follower_whose_leader_has_given_up_says_so(units: dict[str, str], port: int) -> None:
-    assert _group_member.join(ticket(1, port)) is None
-    units.update(ActiveState="activating", SubState="auto-restart")
+def test_a_follower_whose_leader_has_given_up_says_so(leader_is: Callable[..., None], unused_port: int) -> None:
+    assert _group_member.join(ticket(1, unused_port)) is None
+    leader_is(ActiveState="activating", SubState="auto-restart")
     with pytest.raises(InferenceError, match="has given up the start that this host is in"):
-        _group_member.is_formed(ticket(1, port))
+        _group_member.is_formed(ticket(1, unused_port))
 
 
 def test_a_host_that_is_not_there_tells_nothing(unused_port: int) -> None:

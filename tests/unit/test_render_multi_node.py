@@ -118,6 +118,11 @@ def test_a_start_may_wait_for_the_first_host_as_long_as_that_may_take() -> None:
     assert "TimeoutStartSec=1800" in drop_in(rendered(1))
 
 
+def test_who_follows_tries_as_long_as_the_first_does() -> None:
+    assert "StartLimitIntervalSec=0" in drop_in(rendered(1))
+    assert "StartLimitIntervalSec=0" not in drop_in(rendered(0))
+
+
 def test_an_engine_that_knows_no_other_hosts_is_refused() -> None:
     group = {"node_rank": 0, "addresses": ADDRESSES}
     service = scene.parsed([scene.service("large", scene.QWEN3_8B, multi_node=group, tensor_parallel_size=2)])[0]

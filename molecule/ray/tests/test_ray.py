@@ -67,7 +67,7 @@ def test_the_cluster_forms_and_the_engine_says_what_it_lacks(sites: dict[str, Si
 def test_both_hosts_are_as_they_were(sites: dict[str, Site]) -> None:
     for site in sites.values():
         assert site.run("systemctl list-units --all --plain --no-legend 'vllm*'") == ""
-        assert site.run("pgrep --full 'gcs_server|raylet|vllm_guard' || true") == ""
+        assert site.run("pgrep --full '[g]cs_server|[r]aylet|[v]llm_guard' || true") == ""
         assert site.run("ls /etc/systemd/system | grep vllm || true") == ""
         assert site.run("ls /etc/vllm/generations || true") == ""
 
