@@ -253,8 +253,8 @@ def drop_in(instance: Instance, paths: Paths) -> str:
 
     A start may first wait for every neighbour on its devices, one after another, and for the first of several hosts, so
     its limit covers theirs; and the interval of the start limit is longer than all attempts together, else it would
-    never trip. Who follows the first of several hosts has no such limit: that one's ends the attempts of all, and it may
-    come back long after.
+    never trip. Who follows the first of several hosts has no such limit: that one's ends the attempts of all, and it
+    may come back long after.
     """
     planned = instance.planned
     start_seconds = instance.start_timeout * (1 + instance.neighbours + instance.grouped)
