@@ -1,11 +1,12 @@
 # Everything a developer runs; the work is done by small scripts under tests/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean lint docs test-fast test test-all test-matrix bench-plan bench-plan-speed bench-plan-engine bench-gateway clean
+.PHONY: help setup demo demo-clean bundle lint docs test-fast test test-all test-matrix bench-plan bench-plan-speed bench-plan-engine bench-gateway clean
 
 help:
 	@echo "make setup       tools and this collection in .venv"
 	@echo "make demo        three model endpoints on a test host of this machine, then their speeds"
 	@echo "make demo-clean  remove what the demo made"
+	@echo "make bundle      all that hosts without the internet need, in one verified directory"
 	@echo "make lint        format, types, roles, playbooks, documentation"
 	@echo "make docs        the documentation as a site, build/docs/html/index.html"
 	@echo "make test-fast   lint and unit tests"
@@ -27,6 +28,11 @@ demo: setup
 demo-clean:
 	@tests/testbed/in-testbed tests/testbed/demo down
 	@tests/testbed/in-testbed --remove
+
+# VARS is a file of the hosts' variables, DIR the directory to make (docs/air-gapped.md).
+DIR = build/bundle
+bundle: setup
+	@.venv/bin/ansible-playbook playbooks/bundle.yml -e vllm_bundle_dir=$(abspath $(DIR)) $(if $(VARS),-e @$(VARS))
 
 lint: setup
 	@tests/tools/lint
