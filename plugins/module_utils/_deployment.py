@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Callable
 
-from . import _incidents, _progress
+from . import _environment_file, _incidents, _progress
 from ._changes import Changes, Observed, decide
 from ._errors import InferenceError
 from ._generation import File, GenerationStore, changed_paths
@@ -48,12 +48,8 @@ def watched(files: Mapping[str, File]) -> dict[str, bool]:
 
 
 def variables(file: File | None) -> dict[str, str]:
-    """The environment variables of a file that was written for systemd; none where there is no file."""
-    found = {}
-    for line in file.text.splitlines() if file else []:
-        name, _equals, quoted = line.partition("=")
-        found[name] = quoted[1:-1].replace('\\"', '"').replace("\\\\", "\\")
-    return found
+    """The environment variables of a file; none where there is no file."""
+    return _environment_file.from_text(file.text) if file else {}
 
 
 def api_key(files: Mapping[str, File], service: str) -> str | None:
@@ -132,7 +128,7 @@ class Deployment:
         before = self.store.read(base)
         digests = {name: ticket.digest for name, ticket in tickets(wanted).items()}
         interrupted = self.record.read() is not None
-        links = dict(self._links.differences(order))
+        links = dict(self._links.differences(wanted))
         number = base if kept is None else kept
         if number is not None and number != self.store.current() and (kept is not None or not interrupted):
             links[str(self.store.link)] = self.store.link_change(number)
@@ -173,11 +169,11 @@ class Deployment:
 
     def _switch(self, number: int, changes: Changes, wanted: Mapping[str, File]) -> None:
         names = list(tickets(wanted))
-        self._links.add(names)
+        self._links.add(wanted)
         self.store.stage(number)
         self._stop(changes)
         self.store.switch(number)
-        self._links.remove_except(names)
+        self._links.remove_except(wanted)
         self._systemd.reload()
         cursor = self._systemd.cursor()
         touched = [name for name in names if name in changes.touched]
@@ -226,11 +222,11 @@ class Deployment:
     def _return(self, transaction: Transaction) -> None:
         """The lasting half of the way back: what is read at the next start is the generation that served."""
         before = self._origin(transaction)
-        names = list(tickets(self.store.read(before)))
+        files = self.store.read(before)
         if before is not None:
-            self._links.add(names)
+            self._links.add(files)
         self.store.switch(before)
-        self._links.remove_except(names)
+        self._links.remove_except(files)
         if before is None:
             self._links.remove_all()
         self._systemd.reload()

@@ -22,7 +22,7 @@ class Engine:
     """An installed engine, as it described itself when it was installed.
 
     ``flags`` are the long options of ``vllm serve`` without their dashes; ``directory`` is the root of its virtual
-    environment, e.g. ``/opt/vllm/0.32.0``.
+    environment, e.g. ``/opt/vllm/0.32.0``, or ``image`` the id of the image that holds it, ``sha256:HEX``.
     """
 
     version: str
@@ -30,11 +30,12 @@ class Engine:
     accelerator: str
     directory: str
     flags: frozenset[str]
+    image: str | None = None
 
     @property
     def executable(self) -> str:
-        """Path of the console script that a unit starts."""
-        return f"{self.directory}/bin/vllm"
+        """The console script that a unit starts: its path, or its name where the image knows the path."""
+        return "vllm" if self.image else f"{self.directory}/bin/vllm"
 
 
 def check_engine_args(service: Service, engine: Engine) -> None:
@@ -130,9 +131,3 @@ def environment(service: Service, planned: PlannedService, engine: Engine) -> di
         variables["CPU_VISIBLE_MEMORY_NODES"] = ",".join(str(index) for index in planned.device_indices)
     variables.update({name: str(value) for name, value in service.environment.items()})
     return variables
-
-
-def environment_text(variables: Mapping[str, str]) -> str:
-    """An EnvironmentFile= of systemd: double quotes, in which only the backslash and the quote need escaping."""
-    quoted = {name: value.replace("\\", "\\\\").replace('"', '\\"') for name, value in variables.items()}
-    return "".join(f'{name}="{value}"\n' for name, value in sorted(quoted.items()))

@@ -6,22 +6,30 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ._engine import Engine
 from ._errors import InferenceError, NotInstalledError
 
 RECORD = "engine.json"
+# Below the root of engines: a record per image, named after the digest that the image is pinned by.
+IMAGES = "images"
+_PINNED = re.compile(r"[^@]+@sha256:([0-9a-f]{64})")
 
 
-def read_engine(root: str, version: str | None, accelerator: str) -> Engine:
-    """Return the engine of a version below ``root`` (usually ``/opt/vllm``).
+def read_engine(root: str, version: str | None, accelerator: str, image: str | None = None) -> Engine:
+    """Return the engine of a version below ``root`` (usually ``/opt/vllm``), or the one in an ``image``.
 
     Raises InferenceError where no version is stated, or it is not installed, not completely, or for another
     accelerator.
     """
     if version is None:
         raise InferenceError("engine_version has to be stated: which of several engines runs is no guess of ours")
+    if image:
+        return _read_image(Path(root) / IMAGES, version, accelerator, image)
     directory = Path(root) / version
     try:
         record = json.loads((directory / RECORD).read_text())
@@ -31,9 +39,43 @@ def read_engine(root: str, version: str | None, accelerator: str) -> Engine:
             f"vLLM {version} is not installed below {root} (installed: {', '.join(others) or 'none'}); run the role "
             "llmops.inference.vllm_runtime for this version, or choose an installed one"
         ) from error
+    _refuse_other_accelerator(record, str(directory), version, accelerator)
+    return Engine(version, record["distribution"], accelerator, str(directory), frozenset(record["flags"]))
+
+
+def _read_image(directory: Path, version: str, accelerator: str, image: str) -> Engine:
+    pinned = _PINNED.fullmatch(image)
+    if not pinned:
+        raise InferenceError(
+            f"image {image} is not pinned: state it as NAME@sha256:DIGEST, so that the same engine runs tomorrow"
+        )
+    try:
+        record = json.loads((directory / f"{pinned.group(1)}.json").read_text())
+    except (OSError, ValueError) as error:
+        raise NotInstalledError(
+            f"the image {image} is not on this host; run the role llmops.inference.vllm_runtime with this "
+            "vllm_runtime_image, or choose another one"
+        ) from error
+    found = record["version"].partition("+")[0]
+    if found != version:
+        raise InferenceError(
+            f"the image {image} holds vLLM {found}, and engine_version is {version}; state the version that it holds, or "
+            "the image of that version"
+        )
+    _refuse_other_accelerator(record, image, version, accelerator)
+    return Engine(version, record["distribution"], accelerator, "", frozenset(record["flags"]), record["image"])
+
+
+def _refuse_other_accelerator(record: Mapping[str, Any], place: str, version: str, accelerator: str) -> None:
     if record["accelerator"] != accelerator:
         raise InferenceError(
-            f"{directory} holds the {record['accelerator']} build of vLLM {version}, and the layout asks for "
+            f"{place} holds the {record['accelerator']} build of vLLM {version}, and the layout asks for "
             f"{accelerator}; set the accelerator to {record['accelerator']}, or install the other build elsewhere"
         )
-    return Engine(version, record["distribution"], accelerator, str(directory), frozenset(record["flags"]))
+
+
+def forget_images(root: str, images: set[str]) -> None:
+    """Delete the records of images, by their ids."""
+    for path in (Path(root) / IMAGES).glob("*.json"):
+        if json.loads(path.read_text()).get("image") in images:
+            path.unlink()

@@ -98,6 +98,7 @@ class Instance:
     device_minors: Sequence[int]
     on_socket: bool
     watched: bool
+    has_secrets: bool
 
 
 def template(paths: Paths, accelerator: str) -> str:
@@ -108,17 +109,10 @@ def template(paths: Paths, accelerator: str) -> str:
     its last. KillMode=mixed, because SIGTERM to the workers breaks the requests in flight, and because what the main
     process leaves behind must not keep the GPU.
     """
-    guard = _guard(paths)
+    program = guard(paths)
     sections = [
-        _section(
-            "Unit",
-            "Description=vLLM model endpoint %i",
-            "Documentation=https://docs.vllm.ai",
-            "PartOf=vllm.target",
-            f"After=network.target nvidia-persistenced.service {RECOVER_UNIT}",
-            f"AssertPathExists={paths.current}/services/%i/engine.yaml",
-        ),
-        _section(
+        section("Unit", *about("%i", paths)),
+        section(
             "Service",
             "Type=exec",
             f"User={paths.user}",
@@ -133,10 +127,10 @@ def template(paths: Paths, accelerator: str) -> str:
             "RuntimeDirectoryPreserve=yes",
             f"EnvironmentFile={paths.current}/services/%i/environment",
             f"EnvironmentFile=-{paths.current}/services/%i/secrets",
-            f"ExecStartPre={guard} admit %i",
-            f"ExecStartPost={guard} ready %i",
+            f"ExecStartPre={program} admit %i",
+            f"ExecStartPost={program} ready %i",
             "ExecStartPost=+systemctl reset-failed %n",
-            f"ExecStopPost={guard} release %i",
+            f"ExecStopPost={program} release %i",
             "Restart=always",
             f"RestartSec={RESTART_PAUSE_SECONDS}",
             "KillMode=mixed",
@@ -150,6 +144,17 @@ def template(paths: Paths, accelerator: str) -> str:
     return "\n\n".join(sections) + "\n"
 
 
+def about(name: str, paths: Paths) -> list[str]:
+    """What a service is, and what has to be there before it: lines of ``[Unit]``."""
+    return [
+        f"Description=vLLM model endpoint {name}",
+        "Documentation=https://docs.vllm.ai",
+        "PartOf=vllm.target",
+        f"After=network.target nvidia-persistenced.service {RECOVER_UNIT}",
+        f"AssertPathExists={paths.current}/services/{name}/engine.yaml",
+    ]
+
+
 def watchdog_template(paths: Paths) -> str:
     """``vllm-watchdog@.service``: one look at a service, as its own user.
 
@@ -157,19 +162,19 @@ def watchdog_template(paths: Paths) -> str:
     what the watchdog itself has to say is a notice.
     """
     sections = [
-        _section(
+        section(
             "Unit",
             "Description=Look at the vLLM model endpoint %i",
             f"PartOf={unit_name('%i')}",
             f"After={unit_name('%i')}",
         ),
-        _section(
+        section(
             "Service",
             "Type=oneshot",
             f"User={paths.user}",
             f"Group={paths.group}",
             f"EnvironmentFile=-{paths.current}/services/%i/secrets",
-            f"ExecStart={_guard(paths)} look %i",
+            f"ExecStart={guard(paths)} look %i",
             "TimeoutStartSec=15min",
             "StateDirectory=vllm/watchdog/%i",
             "StateDirectoryMode=0750",
@@ -192,10 +197,11 @@ def timer(service: str, watchdog: Watchdog) -> str:
     lines = [f"OnActiveSec={watchdog.interval}", f"OnUnitInactiveSec={watchdog.interval}", "AccuracySec=1s"]
     unit = [f"Description=Looks at the vLLM model endpoint {service}"]
     unit += [f"PartOf={unit_name(service)}", f"After={unit_name(service)}"]
-    return "\n\n".join([_section("Unit", *unit), _section("Timer", *lines)]) + "\n"
+    return "\n\n".join([section("Unit", *unit), section("Timer", *lines)]) + "\n"
 
 
-def _guard(paths: Paths) -> str:
+def guard(paths: Paths) -> str:
+    """The command of what runs around the engine."""
     return f"{paths.tools_dir}/bin/python -B {paths.current}/lib/vllm_guard"
 
 
@@ -209,46 +215,69 @@ def _hardening(accelerator: str) -> list[str]:
 
 
 def drop_in(instance: Instance, paths: Paths) -> str:
-    """The part of the unit that the plan decides: what is started, after whom, on which devices, for how long.
-
-    A start may first wait for every neighbour on its devices, one after another, so its limit covers theirs; and the
-    interval of the start limit is longer than all attempts together, else it would never trip.
-    """
-    planned = instance.planned
-    start_seconds = instance.start_timeout * (1 + instance.neighbours)
-    stop_seconds = instance.shutdown_timeout + STOP_MARGIN_SECONDS
-    attempt_seconds = start_seconds + stop_seconds + RESTART_PAUSE_SECONDS
-    unit = [
-        f"StartLimitBurst={START_LIMIT_BURST}",
-        f"StartLimitIntervalSec={(START_LIMIT_BURST + 1) * attempt_seconds}",
-    ]
-    if planned.start_after:
-        unit.append("After=" + " ".join(unit_name(name) for name in planned.start_after))
-    if instance.watched:
-        unit.append(f"Wants={timer_name(planned.name)}")
+    """The part of the unit that the plan decides: what is started, after whom, on which devices, for how long."""
     service = [
         f"ExecStart={instance.executable} serve --config {paths.current}/services/%i/engine.yaml",
-        f"TimeoutStartSec={start_seconds}",
-        f"TimeoutStopSec={stop_seconds}",
+        *time_limits(instance),
+        *(["PrivateNetwork=yes"] if instance.on_socket else peers(instance)),
+        *memory_limits(instance),
     ]
-    if instance.on_socket:
-        service.append("PrivateNetwork=yes")
-    elif instance.peers is not None:
-        peers = ["localhost", *instance.peers]
-        service += [*(f"IPAddressAllow={peer}" for peer in peers), "IPAddressDeny=any"]
-    service += [f"MemoryHigh={instance.memory_high}"] if instance.memory_high else []
-    service += [f"MemoryMax={instance.memory_max}"] if instance.memory_max else []
     if instance.device_minors:
         nodes = [*_DRIVER_NODES, *(f"/dev/nvidia{minor}" for minor in instance.device_minors)]
         service += [f"DeviceAllow={node} rw" for node in nodes]
-    return "\n\n".join([_section("Unit", *unit), _section("Service", *service)]) + "\n"
+    return "\n\n".join([section("Unit", *order(instance)), section("Service", *service)]) + "\n"
+
+
+def order(instance: Instance) -> list[str]:
+    """When a service is started, and when no more: lines of ``[Unit]``.
+
+    The interval of the start limit is longer than all attempts together, else it would never trip.
+    """
+    attempt_seconds = _start_seconds(instance) + stop_seconds(instance) + RESTART_PAUSE_SECONDS
+    lines = [
+        f"StartLimitBurst={START_LIMIT_BURST}",
+        f"StartLimitIntervalSec={(START_LIMIT_BURST + 1) * attempt_seconds}",
+    ]
+    if instance.planned.start_after:
+        lines.append("After=" + " ".join(unit_name(name) for name in instance.planned.start_after))
+    if instance.watched:
+        lines.append(f"Wants={timer_name(instance.planned.name)}")
+    return lines
+
+
+def time_limits(instance: Instance) -> list[str]:
+    """How long a start and a stop may take: lines of ``[Service]``."""
+    return [f"TimeoutStartSec={_start_seconds(instance)}", f"TimeoutStopSec={stop_seconds(instance)}"]
+
+
+def _start_seconds(instance: Instance) -> int:
+    """A start may first wait for every neighbour on its devices, one after another, so its limit covers theirs."""
+    return instance.start_timeout * (1 + instance.neighbours)
+
+
+def stop_seconds(instance: Instance) -> int:
+    """After so many seconds a stop becomes a kill."""
+    return instance.shutdown_timeout + STOP_MARGIN_SECONDS
+
+
+def peers(instance: Instance) -> list[str]:
+    """Whom a service may talk to, where it has a network: lines of ``[Service]``."""
+    if instance.on_socket or instance.peers is None:
+        return []
+    return [*(f"IPAddressAllow={peer}" for peer in ("localhost", *instance.peers)), "IPAddressDeny=any"]
+
+
+def memory_limits(instance: Instance) -> list[str]:
+    """How much of the host's memory it may have: lines of ``[Service]``."""
+    lines = [f"MemoryHigh={instance.memory_high}"] if instance.memory_high else []
+    return lines + ([f"MemoryMax={instance.memory_max}"] if instance.memory_max else [])
 
 
 def target(services: Sequence[str]) -> str:
     """``vllm.target``: the services of the generation in force, started at boot and stopped together."""
     lines = ["Description=vLLM model endpoints of this host"]
     lines += [f"Wants={unit_name(name)}" for name in services]
-    return "\n\n".join([_section("Unit", *lines), _section("Install", "WantedBy=multi-user.target")]) + "\n"
+    return "\n\n".join([section("Unit", *lines), section("Install", "WantedBy=multi-user.target")]) + "\n"
 
 
 def recover(paths: Paths) -> str:
@@ -257,30 +286,31 @@ def recover(paths: Paths) -> str:
     Only multi-user.target wants it, so that it runs at boot alone.
     """
     sections = [
-        _section(
+        section(
             "Unit",
             "Description=Return from a deployment of vLLM that was interrupted",
             "Before=vllm.target",
             f"ConditionPathExists={paths.transaction}",
         ),
-        _section(
+        section(
             "Service",
             "Type=oneshot",
             # The engines wait for it; better that they start than that nothing does.
             "TimeoutStartSec=120",
             f"ExecStart={paths.tools_dir}/bin/python -B {paths.current}/lib/vllm_recover "
             f"{paths.config_root} {paths.unit_directory} {paths.group}",
-            f"ReadWritePaths={paths.config_root} {paths.unit_directory}",
+            f"ReadWritePaths={paths.config_root} {paths.unit_directory} -{paths.quadlet_directory}",
             # The lock of deployments, which a deployment by hand at that very moment shall find taken.
             "RuntimeDirectory=llmops-inference",
             "RuntimeDirectoryMode=0700",
             "RuntimeDirectoryPreserve=yes",
             *_RECOVER_HARDENING,
         ),
-        _section("Install", "WantedBy=multi-user.target"),
+        section("Install", "WantedBy=multi-user.target"),
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _section(name: str, *lines: str) -> str:
+def section(name: str, *lines: str) -> str:
+    """A section of a unit file."""
     return "\n".join([f"[{name}]", *lines])

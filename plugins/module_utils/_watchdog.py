@@ -29,15 +29,17 @@ from ._ticket import RUNTIME_DIRECTORY, Ticket
 
 # What the unit logs from: systemd's own lines about a look that went well are below it.
 _NOTICE = "<5>"
-_PROPERTIES = "ActiveState,SubState,MainPID,InvocationID,Job"
+_PROPERTIES = "ActiveState,SubState,MainPID,InvocationID,ControlGroup,Job"
+_CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
 @dataclasses.dataclass(frozen=True)
 class Running:
-    """A unit that serves: its main process and the id of this start."""
+    """A unit that serves: its main process, the id of this start, and its control group below /sys/fs/cgroup."""
 
     pid: int
     invocation: str
+    control_group: str = ""
 
 
 def look(ticket: Ticket) -> None:
@@ -61,7 +63,7 @@ def look(ticket: Ticket) -> None:
     if not wedged:
         _say(f"no token, miss {now.misses} of {ticket.watchdog.misses}: {evidence}")
     else:
-        _kill(ticket.service, running, f"wedged: no token in {now.misses} looks, {evidence}")
+        _kill(ticket, running, f"wedged: no token in {now.misses} looks, {evidence}")
 
 
 def _ask(endpoint: Endpoint, deadline: float) -> str | None:
@@ -88,20 +90,36 @@ def find_running(service: str) -> Running | None:
     serves = (shown.get("ActiveState"), shown.get("SubState")) == ("active", "running")
     if not serves or shown.get("Job", "0") not in ("", "0") or shown.get("MainPID", "0") == "0":
         return None
-    return Running(int(shown["MainPID"]), shown.get("InvocationID", ""))
+    return Running(int(shown["MainPID"]), shown.get("InvocationID", ""), shown.get("ControlGroup", ""))
 
 
-def _kill(service: str, running: Running, why: str) -> None:
-    """Kill the main process, unless it is no longer the one that was looked at.
+def _kill(ticket: Ticket, running: Running, why: str) -> None:
+    """Kill the engine, unless it is no longer the one that was looked at.
 
     It is said before: with the service systemd ends its watchdog, too, which may then have no time left to speak.
     """
-    with contextlib.suppress(ProcessLookupError):
-        descriptor = os.pidfd_open(running.pid)
-        with contextlib.closing(os.fdopen(descriptor, "rb", buffering=0)):
-            if find_running(service) == running:
-                _say(f"{why}; killing process {running.pid} for a restart")
-                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    with contextlib.ExitStack() as stack:
+        descriptors = {}
+        for process in _processes(ticket, running):
+            with contextlib.suppress(ProcessLookupError):
+                descriptors[process] = os.pidfd_open(process)
+                stack.callback(os.close, descriptors[process])
+        if descriptors and find_running(ticket.service) == running:
+            _say(f"{why}; killing process {', '.join(map(str, descriptors))} for a restart")
+            for descriptor in descriptors.values():
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+
+
+def _processes(ticket: Ticket, running: Running) -> list[int]:
+    """The processes that end the unit's start with themselves, among those of its user.
+
+    In front of a container it is podman's monitor, root's, that is the main process of the unit.
+    """
+    if not ticket.container:
+        return [running.pid]
+    lists = (_CONTROL_GROUPS / running.control_group.lstrip("/")).glob("libpod-payload-*/cgroup.procs")
+    return [int(line) for path in lists for line in path.read_text().split()]
 
 
 def _described(endpoint: Endpoint, metrics: Metrics | None) -> str:

@@ -41,6 +41,7 @@ requirements:
   - Python >= 3.9
   - systemd 247 or newer, and root's rights.
   - An engine installed by the role P(llmops.inference.vllm_runtime#role).
+  - For O(image), Podman 5.3 or newer and systemd 253 or newer.
 options:
   state:
     description:
@@ -48,7 +49,8 @@ options:
       - V(rolled_back) returns to a generation that the host keeps, its engine version, units and code included, through
         the same stops, starts and gates. Where it does not serve, the one that was in force serves again. What was
         kept stays; the next V(present) writes a new generation.
-      - V(absent) stops all services and deletes units and generations. Engines, models and caches stay.
+      - V(absent) stops all services and deletes units and generations. Engines, models and caches stay, except for
+        what O(remove_engines) says.
     type: str
     choices: [present, rolled_back, absent]
     default: present
@@ -64,6 +66,16 @@ options:
     description: Where engines are installed, one directory per version.
     type: path
     default: /opt/vllm
+  image:
+    description:
+      - The image that holds the engine, pinned by its digest (C(NAME@sha256:DIGEST)), which the role
+        P(llmops.inference.vllm_runtime#role) has brought to the host. Every service is then a container, described by a
+        Podman Quadlet, C(/etc/containers/systemd/vllm@NAME.container). Units, gate, generations and watchdog are the
+        same.
+      - Without it, services run the engine that is installed in O(engine_root).
+      - GPUs are handed to containers by the Container Device Interface, C(nvidia.com/gpu=UUID), for which the host needs
+        a specification by C(nvidia-ctk cdi generate).
+    type: str
   tools_dir:
     description: A virtual environment that holds C(nvidia-ml-py), which the units use as well.
     type: path
@@ -89,6 +101,8 @@ options:
     description:
       - Whether an engine is removed from O(engine_root) with the last generation that ran it. One that no generation
         has run yet stays.
+      - The same holds for an O(image). With O(state=absent), images that generations ran are removed, and engines
+        in O(engine_root) stay.
     type: bool
     default: false
   requested_by:
@@ -125,6 +139,13 @@ EXAMPLES = r"""
         gpus: [2]
         secret_environment:
           VLLM_API_KEY: "{{ vault_micro_key }}"
+
+- name: Serve a model in a container
+  llmops.inference.vllm_deployment:
+    engine_version: 0.32.0
+    image: docker.io/vllm/vllm-openai@sha256:0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0
+    services:
+      - {name: mini, model: /var/lib/vllm/models/Qwen3-8B, port: 8002}
 
 - name: Return to the generation that served before
   llmops.inference.vllm_deployment:
@@ -293,11 +314,13 @@ from ansible_collections.llmops.inference.plugins.module_utils._errors import In
 from ansible_collections.llmops.inference.plugins.module_utils._host import Host, Wanted
 from ansible_collections.llmops.inference.plugins.module_utils._job import Lock, Report, detach, locked
 from ansible_collections.llmops.inference.plugins.module_utils._rows import deployed_rows
+from ansible_collections.llmops.inference.plugins.module_utils._runtime import forget_images
 from ansible_collections.llmops.inference.plugins.module_utils._transaction import Transaction
 
 OPTIONS = {
     **PLAN_OPTIONS,
     **HOST_OPTIONS,
+    "image": {"type": "str"},
     "state": {"type": "str", "default": "present", "choices": ["present", "rolled_back", "absent"]},
     "generation": {"type": "int"},
     "keep_generations": {"type": "int", "default": 5},
@@ -328,7 +351,10 @@ class Deploy:
         """Delete everything that deployments made."""
         deployment = self.host.deployment()
         with self._locked():
+            images = _kept.images(self.host.store)
             changed = deployment.present() if self.module.check_mode else deployment.remove()
+            if not self.module.check_mode:
+                self._remove_unneeded(set(), images)
         return {**_NOTHING, "changed": changed}
 
     def present(self) -> dict[str, Any]:
@@ -369,7 +395,7 @@ class Deploy:
         for warning in wanted.plan.warnings if wanted.plan else ():
             self.module.warn(warning)
         changes = self.host.deployment().compare(wanted.order, wanted.files, wanted.number)
-        self.host.refuse_taken_ports(changes, wanted)
+        self.host.refuse_unfit(changes, wanted)
         return wanted, changes
 
     def _apply(self, wanted: Wanted, changes: Changes, report: Report) -> dict[str, Any]:
@@ -377,16 +403,30 @@ class Deploy:
         generation = self.host.store.current()
         if changes.any:
             engines = _kept.engines(self.host.store, self.module.params["engine_root"])
+            images = _kept.images(self.host.store)
             generation = deployment.apply(
                 changes, wanted.files, self.module.params["keep_generations"], kept=wanted.number
             )
-            if self.module.params["remove_engines"]:
-                for unneeded in engines - _kept.engines(self.host.store, self.module.params["engine_root"]):
-                    report("host", f"removing {unneeded}")
-                    shutil.rmtree(unneeded, ignore_errors=True)
+            self._remove_unneeded(engines, images, report)
         measured = deployment.measure(wanted.files)
         rows = deployed_rows(wanted.plan, changes, measured, endpoints(wanted.files))
         return {"services": rows, "generation": generation}
+
+    def _remove_unneeded(
+        self, engines: set[str], images: set[str], report: Report = lambda service, text: None
+    ) -> None:
+        """Remove those engines and images that no generation runs any more, where the user wants that."""
+        if not self.module.params["remove_engines"]:
+            return
+        root = self.module.params["engine_root"]
+        for tree in engines - _kept.engines(self.host.store, root):
+            report("host", f"removing {tree}")
+            shutil.rmtree(tree, ignore_errors=True)
+        unneeded = images - _kept.images(self.host.store)
+        forget_images(root, unneeded)
+        for image in unneeded:
+            report("host", f"removing the image {image}")
+            self.host.podman.remove_image(image)
 
     def _recover(self, report: Report) -> dict[str, Any]:
         return self.host.deployment(report).recover()

@@ -75,39 +75,65 @@ def links(tmp_path: Path) -> UnitLinks:
     units.mkdir()
     (units / "sshd.service").symlink_to("/lib/systemd/system/ssh.service")
     (units / "vllm@.service.d").mkdir()
-    return UnitLinks(Paths(config_root=str(tmp_path / "vllm"), unit_directory=str(units)))
+    directories = {"unit_directory": str(units), "quadlet_directory": str(tmp_path / "quadlets")}
+    return UnitLinks(Paths(config_root=str(tmp_path / "vllm"), **directories))
 
 
-def test_links_are_complete_when_exactly_those_of_the_services_are_there(links: UnitLinks) -> None:
-    assert links.differences(ORDER)
-    links.add(ORDER)
-    assert links.differences(ORDER) == {}
-    one_too_many = links.differences(["mini"])
+MINI = [
+    "plan.json",
+    "services/mini/engine.yaml",
+    "systemd/vllm.target",
+    "systemd/vllm-recover.service",
+    "systemd/vllm@.service",
+    "systemd/vllm@mini.service.d/10-plan.conf",
+]
+BOTH = [*MINI, "systemd/vllm@micro.service.d/10-plan.conf", "systemd/vllm-watchdog@micro.timer"]
+CONTAINER = [*MINI[:4], "containers/vllm@mini.container"]
+
+
+def test_links_are_complete_when_exactly_those_of_the_generation_are_there(links: UnitLinks) -> None:
+    assert links.differences(BOTH)
+    links.add(BOTH)
+    assert links.differences(BOTH) == {}
+    one_too_many = links.differences(MINI)
     left_over = [("vllm-watchdog@micro.timer", None), ("vllm@micro.service.d", None)]
     assert [(Path(link).name, to) for link, (_now, to) in one_too_many.items()] == left_over
-    links.remove_except(["mini"])
-    assert links.differences(["mini"]) == {}
+    links.remove_except(MINI)
+    assert links.differences(MINI) == {}
+
+
+def test_a_quadlet_is_linked_where_podman_looks_for_it(links: UnitLinks, tmp_path: Path) -> None:
+    links.add(MINI)
+    (tmp_path / "quadlets").mkdir()
+    links.add(CONTAINER)
+    links.remove_except(CONTAINER)
+    assert links.differences(CONTAINER) == {}
+    (quadlet,) = (tmp_path / "quadlets").iterdir()
+    assert str(quadlet.readlink()) == str(tmp_path / "vllm/current/containers/vllm@mini.container")
+    assert not (tmp_path / "systemd/vllm@.service").is_symlink()
+    links.remove_all()
+    assert list((tmp_path / "quadlets").iterdir()) == []
 
 
 def test_a_link_that_a_hand_pointed_elsewhere_is_put_back(links: UnitLinks, tmp_path: Path) -> None:
-    links.add(ORDER)
+    links.add(BOTH)
     target = tmp_path / "systemd/multi-user.target.wants/vllm.target"
     target.unlink()
     target.symlink_to("/dev/null")
     wanted = str(tmp_path / "vllm/current/systemd/vllm.target")
-    assert links.differences(ORDER) == {str(target): ("/dev/null", wanted)}
-    links.add(ORDER)
-    assert links.differences(ORDER) == {}
+    assert links.differences(BOTH) == {str(target): ("/dev/null", wanted)}
+    links.add(BOTH)
+    assert links.differences(BOTH) == {}
 
 
 def test_a_directory_in_the_place_of_a_link_is_left_to_its_owner(links: UnitLinks, tmp_path: Path) -> None:
     (tmp_path / "systemd/vllm@mini.service.d").mkdir()
     with pytest.raises(InferenceError, match="move away what is in its place"):
-        links.add(ORDER)
+        links.add(BOTH)
 
 
 def test_removing_all_links_leaves_those_of_others(links: UnitLinks, tmp_path: Path) -> None:
-    links.add(ORDER)
+    links.add(BOTH)
     links.remove_all()
     assert links.present() == set()
     assert sorted(path.name for path in (tmp_path / "systemd").iterdir()) == [

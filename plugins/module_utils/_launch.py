@@ -1,0 +1,41 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a container runs before the engine: it takes the service's environment out of files, and becomes the engine.
+
+An environment that podman is told of, it keeps: in its database, and in the container's configuration on the disk. A
+secret may be in neither. So podman is told of no variable: the service's files are mounted, and the one with its
+secrets, which the engine's user may not read, is handed over open, the way systemd hands over sockets.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import _environment_file
+
+# The first file that systemd hands over (sd_listen_fds(3)).
+_FIRST_DESCRIPTOR = 3
+
+
+def main(arguments: Sequence[str]) -> int:
+    """``NAME COMMAND...``, the entry point of a container; does not return."""
+    service, *command = arguments
+    generation = Path(__file__).resolve().parents[2]
+    variables = _environment_file.from_text((generation / "services" / service / "environment").read_text())
+    os.environ.update({**variables, **_handed_over()})
+    os.execvp(command[0], command)
+
+
+def _handed_over() -> dict[str, str]:
+    """The variables of the file with secrets, which is closed then; none where the service has no secrets."""
+    files = int(os.environ.pop("LISTEN_FDS", "0"))
+    for name in ("LISTEN_PID", "LISTEN_FDNAMES"):
+        os.environ.pop(name, None)
+    found: dict[str, str] = {}
+    for descriptor in range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + files):
+        with open(descriptor, encoding="utf-8") as file:
+            found.update(_environment_file.from_text(file.read()))
+    return found
