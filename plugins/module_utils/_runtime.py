@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from ._engine import Engine
 from ._errors import InferenceError, NotInstalledError
-
-RECORD = "engine.json"
+from ._installed import ENGINE_RECORD, engine_record
 
 
 def read_engine(root: str, version: str | None, accelerator: str) -> Engine:
@@ -23,14 +21,18 @@ def read_engine(root: str, version: str | None, accelerator: str) -> Engine:
     if version is None:
         raise InferenceError("engine_version has to be stated: which of several engines runs is no guess of ours")
     directory = Path(root) / version
-    try:
-        record = json.loads((directory / RECORD).read_text())
-    except (OSError, ValueError) as error:
-        others = sorted(path.parent.name for path in Path(root).glob(f"*/{RECORD}"))
+    record = engine_record(directory)
+    if record is None:
+        others = sorted(path.parent.name for path in Path(root).glob(f"*/{ENGINE_RECORD}"))
+        if version in others:
+            raise NotInstalledError(
+                f"{directory} holds another engine than its record, {ENGINE_RECORD}, was made of; run the role "
+                "llmops.inference.vllm_runtime, which asks it anew"
+            )
         raise NotInstalledError(
             f"vLLM {version} is not installed below {root} (installed: {', '.join(others) or 'none'}); run the role "
             "llmops.inference.vllm_runtime for this version, or choose an installed one"
-        ) from error
+        )
     if record["accelerator"] != accelerator:
         raise InferenceError(
             f"{directory} holds the {record['accelerator']} build of vLLM {version}, and the layout asks for "
