@@ -12,9 +12,9 @@ from typing import Any, Callable
 from ._deployment import tickets
 from ._errors import InferenceError
 from ._generation import File, GenerationStore
+from ._installed import ENGINE_RECORD
 from ._needs import Needs
 from ._places import NEEDS_FILE
-from ._runtime import RECORD
 from ._transaction import Transaction
 
 # Whether an image, by its id, is on the host.
@@ -92,7 +92,7 @@ def engines(store: GenerationStore, root: str) -> set[str]:
     """The directories below ``root`` whose engines the generations run."""
     needs = [_needs(store.read(number)) for number in store.numbers()]
     trees = {Path(program).parents[1] for found in needs if found for program in found.programs}
-    return {str(tree) for tree in trees if tree.parent == Path(root) and (tree / RECORD).exists()}
+    return {str(tree) for tree in trees if tree.parent == Path(root) and (tree / ENGINE_RECORD).exists()}
 
 
 def images(store: GenerationStore) -> set[str]:

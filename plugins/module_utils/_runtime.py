@@ -5,19 +5,13 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ._engine import Engine
 from ._errors import InferenceError, NotInstalledError
-
-RECORD = "engine.json"
-# Below the root of engines: a record per image, named after the digest that the image is pinned by.
-IMAGES = "images"
-_PINNED = re.compile(r"[^@]+@sha256:([0-9a-f]{64})")
+from ._installed import ENGINE_RECORD, engine_record, image_record
 
 
 def read_engine(root: str, version: str | None, accelerator: str, image: str | None = None) -> Engine:
@@ -29,33 +23,31 @@ def read_engine(root: str, version: str | None, accelerator: str, image: str | N
     if version is None:
         raise InferenceError("engine_version has to be stated: which of several engines runs is no guess of ours")
     if image:
-        return _read_image(Path(root) / IMAGES, version, accelerator, image)
+        return _read_image(root, version, accelerator, image)
     directory = Path(root) / version
-    try:
-        record = json.loads((directory / RECORD).read_text())
-    except (OSError, ValueError) as error:
-        others = sorted(path.parent.name for path in Path(root).glob(f"*/{RECORD}"))
+    record = engine_record(directory)
+    if record is None:
+        others = sorted(path.parent.name for path in Path(root).glob(f"*/{ENGINE_RECORD}"))
+        if version in others:
+            raise NotInstalledError(
+                f"{directory} holds another engine than its record, {ENGINE_RECORD}, was made of; run the role "
+                "llmops.inference.vllm_runtime, which asks it anew"
+            )
         raise NotInstalledError(
             f"vLLM {version} is not installed below {root} (installed: {', '.join(others) or 'none'}); run the role "
             "llmops.inference.vllm_runtime for this version, or choose an installed one"
-        ) from error
+        )
     _refuse_other_accelerator(record, str(directory), version, accelerator)
     return Engine(version, record["distribution"], accelerator, str(directory), frozenset(record["flags"]))
 
 
-def _read_image(directory: Path, version: str, accelerator: str, image: str) -> Engine:
-    pinned = _PINNED.fullmatch(image)
-    if not pinned:
-        raise InferenceError(
-            f"image {image} is not pinned: state it as NAME@sha256:DIGEST, so that the same engine runs tomorrow"
-        )
-    try:
-        record = json.loads((directory / f"{pinned.group(1)}.json").read_text())
-    except (OSError, ValueError) as error:
+def _read_image(root: str, version: str, accelerator: str, image: str) -> Engine:
+    record = image_record(Path(root), image)
+    if record is None:
         raise NotInstalledError(
             f"the image {image} is not on this host; run the role llmops.inference.vllm_runtime with this "
             "vllm_runtime_image, or choose another one"
-        ) from error
+        )
     found = record["version"].partition("+")[0]
     if found != version:
         raise InferenceError(
@@ -72,10 +64,3 @@ def _refuse_other_accelerator(record: Mapping[str, Any], place: str, version: st
             f"{place} holds the {record['accelerator']} build of vLLM {version}, and the layout asks for "
             f"{accelerator}; set the accelerator to {record['accelerator']}, or install the other build elsewhere"
         )
-
-
-def forget_images(root: str, images: set[str]) -> None:
-    """Delete the records of images, by their ids."""
-    for path in (Path(root) / IMAGES).glob("*.json"):
-        if json.loads(path.read_text()).get("image") in images:
-            path.unlink()

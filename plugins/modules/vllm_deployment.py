@@ -303,6 +303,7 @@ rollback_problem:
 
 import shutil
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
@@ -312,9 +313,9 @@ from ansible_collections.llmops.inference.plugins.module_utils._changes import C
 from ansible_collections.llmops.inference.plugins.module_utils._deployment import endpoints
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError, NotInstalledError
 from ansible_collections.llmops.inference.plugins.module_utils._host import Host, Wanted
+from ansible_collections.llmops.inference.plugins.module_utils._installed import forget_images
 from ansible_collections.llmops.inference.plugins.module_utils._job import Lock, Report, detach, locked
 from ansible_collections.llmops.inference.plugins.module_utils._rows import deployed_rows
-from ansible_collections.llmops.inference.plugins.module_utils._runtime import forget_images
 from ansible_collections.llmops.inference.plugins.module_utils._transaction import Transaction
 
 OPTIONS = {
@@ -423,7 +424,7 @@ class Deploy:
             report("host", f"removing {tree}")
             shutil.rmtree(tree, ignore_errors=True)
         unneeded = images - _kept.images(self.host.store)
-        forget_images(root, unneeded)
+        forget_images(Path(root), unneeded)
         for image in unneeded:
             report("host", f"removing the image {image}")
             self.host.podman.remove_image(image)

@@ -32,8 +32,8 @@ def roles(*arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize("tag", ROLES)
-def test_a_tag_is_one_role(tag: str) -> None:
-    assert roles("--tags", tag) == {ROLES[tag]}
+def test_a_tag_is_one_role_and_services_are_taken_back_into_the_gateways_first(tag: str) -> None:
+    assert roles("--tags", tag) == {ROLES[tag]} | ({"vllm_gateway"} if tag == "services" else set())
 
 
 def test_without_tags_everything_is_run_and_nothing_is_only_planned() -> None:

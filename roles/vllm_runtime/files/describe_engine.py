@@ -9,11 +9,13 @@ Run by the interpreter of the engine's virtual environment.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import os
 import platform
 import sys
+from pathlib import Path
 
 
 def serve_flags() -> list[str]:
@@ -39,6 +41,17 @@ def serve_flags() -> list[str]:
     return sorted(option[2:] for option in options if option.startswith("--"))
 
 
+def read_from(distribution: str) -> dict[str, str]:
+    """Return the digest of the list of the distribution's files, by its path below the virtual environment.
+
+    As long as it is the same, so is the engine.
+    """
+    files = importlib.metadata.files(distribution) or []
+    (record,) = [Path(str(file.locate())).resolve() for file in files if file.match("*.dist-info/RECORD")]
+    digest = hashlib.sha256(record.read_bytes()).hexdigest()
+    return {str(record.relative_to(Path(sys.prefix).resolve())): digest}
+
+
 def main() -> None:
     """Describe the engine and write the file in one step, so that it is there whole or not at all."""
     destination, distribution, accelerator = sys.argv[1:]
@@ -47,6 +60,7 @@ def main() -> None:
         "distribution": distribution,
         "flags": serve_flags(),
         "python": platform.python_version(),
+        "read_from": read_from(distribution),
         "version": importlib.metadata.version(distribution),
     }
     temporary = destination + ".new"
