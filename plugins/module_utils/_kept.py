@@ -21,9 +21,7 @@ from ._transaction import Transaction
 HasImage = Callable[[str], bool]
 
 
-def describe(
-    store: GenerationStore, open_transaction: Transaction | None, has_image: HasImage
-) -> list[dict[str, Any]]:
+def describe(store: GenerationStore, open_transaction: Transaction | None, has_image: HasImage) -> list[dict[str, Any]]:
     """Every generation, oldest first, as vllm_deployment_info returns it."""
     return [_describe_one(store, number, open_transaction, has_image) for number in store.numbers()]
 

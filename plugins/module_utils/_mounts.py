@@ -16,7 +16,8 @@ def read_only(service: Service) -> tuple[str, ...]:
     """The model, every path that a flag of the engine names, and where links in these lead; paths of the host."""
     stated = [service.model, *(path for path in _absolute(service.engine_args) if os.path.exists(path))]
     mounts: list[str] = []
-    for path in [*stated, *(target for path in stated for target in _link_targets(Path(path)))]:
+    targets = [target for path in stated for target in _link_targets(Path(path))]
+    for path in [*stated, *targets]:
         if not any(_is_below(path, mount) for mount in mounts):
             mounts.append(path)
     return tuple(mounts)

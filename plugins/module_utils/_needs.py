@@ -20,7 +20,8 @@ from ._errors import InferenceError
 class Needs:
     """Paths of ``programs``, and ``models``: directory -> fingerprint of its files, None where it has none.
 
-    ``image`` is the id of the image that the engine runs from, None where it is among the programs. A generation carries it as ``needs.json``.
+    ``image`` is the id of the image that the engine runs from, None where it is among the programs. A generation
+    carries it as ``needs.json``.
     """
 
     engine_version: str

@@ -43,8 +43,8 @@ class Podman:
         """Raise NotInstalledError where containers cannot run from this image on this host."""
         if not self._installed:
             raise NotInstalledError(
-                f"Podman on this host makes no units of Quadlets ({self._generator} is not there); install Podman 5.3 or "
-                "later, with the role llmops.inference.vllm_runtime, or deploy without an image"
+                f"Podman on this host makes no units of Quadlets ({self._generator} is not there); install Podman "
+                "5.3 or later, with the role llmops.inference.vllm_runtime, or deploy without an image"
             )
         if not self.has_image(image):
             raise NotInstalledError(
@@ -81,7 +81,7 @@ def refuse_undescribed(devices: Iterable[str], directories: Sequence[str] = DEVI
     for device in devices:
         if not re.search(rf"{re.escape(device)}\b", described):
             raise InferenceError(
-                f"no device specification in {' or '.join(directories)} names nvidia.com/gpu={device}; install the NVIDIA "
-                "Container Toolkit and run 'nvidia-ctk cdi generate --device-name-strategy=uuid "
+                f"no device specification in {' or '.join(directories)} names nvidia.com/gpu={device}; install the "
+                "NVIDIA Container Toolkit and run 'nvidia-ctk cdi generate --device-name-strategy=uuid "
                 "--output=/etc/cdi/nvidia.yaml'"
             )

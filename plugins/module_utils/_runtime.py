@@ -51,8 +51,8 @@ def _read_image(root: str, version: str, accelerator: str, image: str) -> Engine
     found = record["version"].partition("+")[0]
     if found != version:
         raise InferenceError(
-            f"the image {image} holds vLLM {found}, and engine_version is {version}; state the version that it holds, or "
-            "the image of that version"
+            f"the image {image} holds vLLM {found}, and engine_version is {version}; state the version that it holds, "
+            "or the image of that version"
         )
     _refuse_other_accelerator(record, image, version, accelerator)
     return Engine(version, record["distribution"], accelerator, "", frozenset(record["flags"]), record["image"])

@@ -73,8 +73,8 @@ options:
         Podman Quadlet, C(/etc/containers/systemd/vllm@NAME.container). Units, gate, generations and watchdog are the
         same.
       - Without it, services run the engine that is installed in O(engine_root).
-      - GPUs are handed to containers by the Container Device Interface, C(nvidia.com/gpu=UUID), for which the host needs
-        a specification by C(nvidia-ctk cdi generate).
+      - GPUs are handed to containers by the Container Device Interface, C(nvidia.com/gpu=UUID), for which the host
+        needs a specification by C(nvidia-ctk cdi generate).
     type: str
   tools_dir:
     description: A virtual environment that holds C(nvidia-ml-py), which the units use as well.
