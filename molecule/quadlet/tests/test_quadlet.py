@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Services that are containers: Podman's real generator, real containers, and the engine's CPU build in them.
 
-The tests run in the order in which they stand here; each leaves two services that serve, the last one nothing.
+The tests run in the order in which they stand here; each leaves two services that serve, the last one nothing. One host has a Podman that is too old.
 """
 
 from __future__ import annotations
@@ -68,6 +68,12 @@ def serves_again(service: str, invocation: str) -> None:
         return state == "active" and now != invocation
 
     await_that(back, f"{service} serves again", 400)
+
+
+def test_a_host_that_was_refused_has_neither_user_nor_engine() -> None:
+    refused = Site("quadlet", "quadlet-refuses")
+    assert refused.run("podman version --format '{{.Client.Version}}'").startswith("4.3")
+    assert refused.run("ls -d /opt/vllm /var/lib/vllm; getent passwd vllm", check=False) == ""
 
 
 # ---- what runs
