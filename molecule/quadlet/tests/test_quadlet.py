@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Services that are containers: Podman's real generator, real containers, and the engine's CPU build in them.
 
-The tests run in the order in which they stand here; each leaves two services that serve, the last one nothing. One host has a Podman that is too old.
+One host has a Podman that is too old. The tests run in the order in which they stand here; each leaves two services
+that serve, the last one nothing.
 """
 
 from __future__ import annotations
