@@ -211,7 +211,9 @@ services:
       type: float
       sample: 0.041
     tokens_per_second:
-      description: Tokens per second after the first of one request; V(null) in check mode.
+      description:
+        - Tokens per second after the first of one request; V(null) in check mode.
+        - V(null), too, where nothing was changed. Then each service is asked for a single token.
       returned: success
       type: float
       sample: 88.2
@@ -384,7 +386,8 @@ class Deploy:
                 for unneeded in engines - _kept.engines(self.host.store, self.module.params["engine_root"]):
                     report("host", f"removing {unneeded}")
                     shutil.rmtree(unneeded, ignore_errors=True)
-        measured = deployment.measure(wanted.files)
+        # Where nothing changed they have just been asked; their speed is what the playbook status is for.
+        measured = deployment.measure(wanted.files) if changes.any else changes.answers
         rows = deployed_rows(wanted.plan, changes, measured, endpoints(wanted.files))
         return {"services": rows, "generation": generation}
 
