@@ -10,6 +10,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Callable
 
 from . import _environment_file, _incidents, _progress
@@ -102,25 +103,27 @@ class Deployment:
     def observe(self, files: Mapping[str, File], ask: bool = True) -> dict[str, Observed]:
         """Every service of the host: those of ``files`` (the generation in force) and any that systemd still runs.
 
-        With ``ask`` each active one is asked for a token, and the answer is its health.
+        With ``ask`` each active one is asked for a token, all side by side, and the answer is its health.
         """
         known = tickets(files)
         names = sorted(set(known) | set(self._systemd.loaded_services()))
         states = self._systemd.states(names)
         addresses = endpoints(files) if ask else {}
-        return {name: self._observe_one(name, states[name], addresses.get(name)) for name in names}
+        with ThreadPoolExecutor(max_workers=max(1, len(names))) as threads:
+            found = threads.map(lambda name: self._observe_one(name, states[name], addresses.get(name)), names)
+            return dict(zip(names, found))
 
     def _observe_one(self, name: str, state: UnitState, address: Endpoint | None) -> Observed:
-        digest, problem = None, None
+        digest, problem, brought = None, None, None
         # Never started, or not by us: the digests differ, which is the answer.
         with contextlib.suppress(OSError, ValueError, KeyError):
             digest = json.loads(started_path(name).read_text())["digest"]
         if state.is_active and address is not None:
             try:
-                generate(address, tokens=1, deadline=self._gate_seconds)
+                brought = generate(address, tokens=1, deadline=self._gate_seconds)
             except InferenceError as error:
                 problem = str(error)
-        return Observed(state, digest, problem)
+        return Observed(state, digest, problem, brought)
 
     def compare(self, order: Sequence[str], wanted: Mapping[str, File], kept: int | None = None) -> Changes:
         """What has to change on this host to get to the ``wanted`` files, where stated those of ``kept``."""

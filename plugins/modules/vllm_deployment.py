@@ -232,7 +232,9 @@ services:
       type: float
       sample: 0.041
     tokens_per_second:
-      description: Tokens per second after the first of one request; V(null) in check mode.
+      description:
+        - Tokens per second after the first of one request; V(null) in check mode.
+        - V(null), too, where nothing was changed. Then each service is asked for a single token.
       returned: success
       type: float
       sample: 88.2
@@ -409,7 +411,8 @@ class Deploy:
                 changes, wanted.files, self.module.params["keep_generations"], kept=wanted.number
             )
             self._remove_unneeded(engines, images, report)
-        measured = deployment.measure(wanted.files)
+        # Where nothing changed they have just been asked; their speed is what the playbook status is for.
+        measured = deployment.measure(wanted.files) if changes.any else changes.answers
         rows = deployed_rows(wanted.plan, changes, measured, endpoints(wanted.files))
         return {"services": rows, "generation": generation}
 

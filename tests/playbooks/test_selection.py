@@ -70,3 +70,16 @@ def test_what_a_gateway_routes_does_not_depend_on_the_limit() -> None:
 def test_a_host_that_is_not_in_the_inventory_is_no_success() -> None:
     said = ansible("ansible-playbook", "-i", GATEWAY, "site.yml", "--limit", "gateway-z", status=1)
     assert "gateway-z" in said
+
+
+@pytest.mark.parametrize(
+    ("tag", "misspelt", "meant"),
+    [("runtime", "vllm_runtime_verison", "vllm_runtime_version"), ("models", "vllm_models_lst", "vllm_models_list")],
+)
+def test_a_misspelt_variable_is_refused_before_the_host_is_asked_for_anything(
+    tag: str, misspelt: str, meant: str
+) -> None:
+    nowhere = ["-i", "box,", "-c", "ssh", "-e", "ansible_host=192.0.2.1 ansible_ssh_timeout=1 vllm_hosts=box"]
+    said = ansible("ansible-playbook", *nowhere, "site.yml", "--tags", tag, "-e", f"{misspelt}=x", status=2)
+    assert f"{misspelt} is no variable of the role vllm_{tag}; did you mean {meant}?" in " ".join(said.split())
+    assert "unreachable=0" in said

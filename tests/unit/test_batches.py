@@ -71,7 +71,7 @@ def test_what_is_no_floor_is_refused(floor: Any) -> None:
 
 def test_the_filter_reads_the_layout_in_force_of_every_host() -> None:
     layout = [{"name": "one", "served_model_name": "mini"}]
-    variables = {
+    variables: dict[str, dict[str, Any]] = {
         "a": {"vllm_services_layout": layout},
         "b": {"vllm_services_profiles": {"after": {"layout": layout}}, "vllm_services_layout": []},
         "c": {"vllm_services_layout": layout},

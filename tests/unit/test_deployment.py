@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._changes import O
 from ansible_collections.llmops.inference.plugins.module_utils._deployment import api_key
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._generation import File
+from ansible_collections.llmops.inference.plugins.module_utils._health import Generation
 from ansible_collections.llmops.inference.plugins.module_utils._places import Paths
 from ansible_collections.llmops.inference.plugins.module_utils._systemd import UnitState
 from ansible_collections.llmops.inference.plugins.module_utils._unit_links import UnitLinks
@@ -50,6 +52,13 @@ def test_only_what_is_not_as_wanted_is_restarted_and_the_reason_is_said(now: Obs
     changes = decide(ORDER, WANTED, {"mini": observed(), "micro": now})
     assert changes.restart == {"micro": why}
     assert changes.touched == ["micro"]
+
+
+def test_what_a_service_that_stays_has_generated_is_kept_and_of_another_nothing() -> None:
+    brought = Generation(tokens=1, first_token_seconds=0.1, total_seconds=0.1)
+    answered = replace(observed(), brought=brought)
+    changes = decide(ORDER, WANTED, {"mini": answered, "micro": replace(answered, digest="other")})
+    assert changes.answers == {"mini": brought}
 
 
 def test_what_left_the_layout_is_removed() -> None:
