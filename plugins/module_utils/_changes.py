@@ -61,11 +61,12 @@ def decide(
     links: Links | None = None,
     *,
     interrupted: bool = False,
+    asked: Sequence[str] = (),
 ) -> Changes:
     """Pure: which services start, restart (and why) and go.
 
     ``order`` is the start order of the plan, ``wanted`` the digest of each of its services, ``observed`` every
-    service that is on the host.
+    service that is on the host, ``asked`` those that are to restart in any case.
     """
     start, restart, answers = [], {}, {}
     for name in order:
@@ -78,6 +79,8 @@ def decide(
             restart[name] = f"it is {now.state.active} ({now.state.sub})"
         elif now.problem:
             restart[name] = now.problem
+        elif name in asked:
+            restart[name] = "asked for"
         elif now.brought:
             answers[name] = now.brought
     remove = sorted(name for name in observed if name not in wanted)

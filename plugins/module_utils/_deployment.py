@@ -64,8 +64,8 @@ def endpoint(files: Mapping[str, File], ticket: Ticket) -> Endpoint:
 
 
 def endpoints(files: Mapping[str, File]) -> dict[str, Endpoint]:
-    """Where each service of a generation's files answers."""
-    return {name: endpoint(files, ticket) for name, ticket in tickets(files).items()}
+    """Where each service of a generation's files answers; one that answers on another host is not among them."""
+    return {name: endpoint(files, ticket) for name, ticket in tickets(files).items() if ticket.answers}
 
 
 class Deployment:
@@ -125,8 +125,13 @@ class Deployment:
                 problem = str(error)
         return Observed(state, digest, problem, brought)
 
-    def compare(self, order: Sequence[str], wanted: Mapping[str, File], kept: int | None = None) -> Changes:
-        """What has to change on this host to get to the ``wanted`` files, where stated those of ``kept``."""
+    def compare(
+        self, order: Sequence[str], wanted: Mapping[str, File], kept: int | None = None, asked: Sequence[str] = ()
+    ) -> Changes:
+        """What has to change on this host to get to the ``wanted`` files, where stated those of ``kept``.
+
+        Services that are ``asked`` to restart do.
+        """
         base = self.base()
         before = self.store.read(base)
         digests = {name: ticket.digest for name, ticket in tickets(wanted).items()}
@@ -136,7 +141,7 @@ class Deployment:
         if number is not None and number != self.store.current() and (kept is not None or not interrupted):
             links[str(self.store.link)] = self.store.link_change(number)
         files = sorted({*changed_paths(before, wanted), *self.store.damage(base)})
-        return decide(order, digests, self.observe(before), files, links, interrupted=interrupted)
+        return decide(order, digests, self.observe(before), files, links, interrupted=interrupted, asked=asked)
 
     def apply(self, changes: Changes, wanted: Mapping[str, File], keep: int, kept: int | None = None) -> int:
         """Bring ``wanted`` into force and return its generation; on failure the previous one serves again.

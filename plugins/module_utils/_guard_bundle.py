@@ -19,6 +19,8 @@ from . import (
     _generation,
     _gpu_health,
     _gpu_links,
+    _group,
+    _group_member,
     _guard,
     _health,
     _incidents,
@@ -52,6 +54,8 @@ _MODULES = (
     _generation,
     _gpu_health,
     _gpu_links,
+    _group,
+    _group_member,
     _guard,
     _health,
     _incidents,
@@ -85,7 +89,7 @@ from {_PACKAGE}.%s import main
 sys.exit(main(sys.argv[1:]))
 '''
 _PROGRAMS = {
-    "vllm_guard": ("_guard", "What the units run around the engine: vllm_guard admit|ready|release|look NAME."),
+    "vllm_guard": ("_guard", "What the units run around the engine: vllm_guard admit|ready|release|look|group NAME."),
     "vllm_launch": ("_launch", "What a container runs before the engine: vllm_launch NAME COMMAND..."),
     "vllm_recover": ("_recover", "The way back at boot: vllm_recover CONFIG_ROOT UNIT_DIRECTORY GROUP."),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import grp
 import json
 import pwd
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable
 
@@ -25,6 +25,7 @@ from ._gpu_health import judged_by
 from ._guard_bundle import sources
 from ._health import generate
 from ._history import history, window
+from ._interfaces import read_interfaces
 from ._job import holder
 from ._journal import Journal
 from ._layout import Service, parse_layout
@@ -68,6 +69,7 @@ class Host:
     def __init__(self, params: Mapping[str, Any], run_command: RunCommand) -> None:
         import_from(params["tools_dir"])
         self._params = params
+        self._run = run_command
         self._systemd = Systemd(run_command)
         self._journal = Journal(run_command)
         self.podman = Podman(run_command)
@@ -128,12 +130,21 @@ class Host:
         if not made.fits:
             raise InferenceError(refusal_text(made), plan=made.to_dict())
         minors = {gpu.uuid: gpu.minor_number for gpu in topology.gpus if gpu.uuid and gpu.minor_number is not None}
+        interfaces = read_interfaces(self._run) if any(service.multi_node for service in services) else {}
         containers = self._containers(engine.image, services, made) if engine.image else None
-        box = _render.Box(engine, self.paths, minors, params["gpu_health"], self.store.digest_key(), containers)
+        key = self.store.digest_key()
+        box = _render.Box(engine, self.paths, minors, params["gpu_health"], key, interfaces, containers)
         return Wanted(made, _render.generation(made, services, box, sources()))
 
-    def _containers(self, image: str, services: Iterable[Service], made: Plan) -> _quadlet.Containers:
+    def _containers(self, image: str, services: Sequence[Service], made: Plan) -> _quadlet.Containers:
         """What the services' containers are made of, having checked that they can run."""
+        grouped = [service.name for service in services if service.multi_node]
+        if grouped:
+            raise InferenceError(
+                f"service '{grouped[0]}' is on several hosts, which services in containers cannot be; deploy it "
+                "without an image (vllm_runtime_kind: venv), or on one host",
+                service=grouped[0],
+            )
         self.podman.refuse_missing(image)
         if made.accelerator == "cuda":
             refuse_undescribed(sorted({device for planned in made.services for device in planned.devices}))
@@ -186,7 +197,7 @@ class Host:
         ours = {ticket.port for found in known for name, ticket in found.items() if running[name].main_pid}
         for name, ticket in tickets(wanted.files).items():
             problem = listen_problem(ticket.host, ticket.port) if name in changes.touched else None
-            if problem and ticket.port not in ours:
+            if problem and ticket.answers and ticket.port not in ours:
                 raise InferenceError(f"service '{name}' {problem}", service=name)
 
     def describe(self, measure: bool, since: str) -> dict[str, Any]:
@@ -240,6 +251,8 @@ class Host:
         ticket = tickets(files).get(name)
         address = endpoints(files).get(name)
         brought, problem = None, found.problem
+        # Active means that the first of its hosts has generated a token; asking is that host's.
+        serves_elsewhere = ticket is not None and not ticket.answers and found.state.is_active
         if measure and address is not None:
             try:
                 brought = generate(address, MEASURED_TOKENS, self._params["gate_timeout"])
@@ -247,12 +260,12 @@ class Host:
                 problem = str(error)
         return {
             **service_row(name, planned, address, brought),
-            "state": "serving" if brought else found.state.active,
+            "state": "serving" if brought or serves_elsewhere else found.state.active,
             "active": found.state.active,
             "restarts": found.state.restarts,
             "main_pid": found.state.main_pid,
             "as_configured": ticket is not None and found.digest == ticket.digest,
-            "healthy": brought is not None if measure else None,
+            "healthy": brought is not None or serves_elsewhere if measure else None,
             "problem": problem,
         }
 

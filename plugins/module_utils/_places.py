@@ -15,6 +15,10 @@ PLAN_FILE = "plan.json"
 NEEDS_FILE = "needs.json"
 TEMPLATE_FILE = "systemd/vllm@.service"
 WATCHDOG_FILE = "systemd/vllm-watchdog@.service"
+GROUP_FILE = "systemd/vllm-group@.service"
+RAY_DIRECTORY = "/run/vllm/ray"
+RAY_HEAD_UNIT = "vllm-ray-head.service"
+RAY_WORKER_UNIT = "vllm-ray-worker.service"
 TARGET_FILE = f"systemd/{TARGET_UNIT}"
 RECOVER_FILE = f"systemd/{RECOVER_UNIT}"
 # Below it: what systemd reads, and what podman's generator makes units of.
@@ -52,6 +56,11 @@ def unit_name(service: str) -> str:
 def timer_name(service: str) -> str:
     """The timer that has a service looked at: ``vllm-watchdog@NAME.timer``."""
     return f"vllm-watchdog@{service}.timer"
+
+
+def group_name(service: str) -> str:
+    """The unit that speaks for this host to the others of a service: ``vllm-group@NAME.service``."""
+    return f"vllm-group@{service}.service"
 
 
 def watchdog_name(service: str) -> str:

@@ -38,7 +38,8 @@ def read_engine(root: str, version: str | None, accelerator: str, image: str | N
             "llmops.inference.vllm_runtime for this version, or choose an installed one"
         )
     _refuse_other_accelerator(record, str(directory), version, accelerator)
-    return Engine(version, record["distribution"], accelerator, str(directory), frozenset(record["flags"]))
+    flags = frozenset(record["flags"])
+    return Engine(version, record["distribution"], accelerator, str(directory), flags, ray=record.get("ray"))
 
 
 def _read_image(root: str, version: str, accelerator: str, image: str) -> Engine:

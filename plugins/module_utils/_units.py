@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ._places import RECOVER_UNIT, Paths, timer_name, unit_name
+from ._places import RAY_DIRECTORY, RECOVER_UNIT, Paths, group_name, timer_name, unit_name
 from ._plan import PlannedService
 from ._wedged import Watchdog
 
@@ -44,7 +44,7 @@ _RECOVER_HARDENING = (
 )
 
 # Nodes of the driver that every CUDA process opens, beside the GPU's own.
-_DRIVER_NODES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset")
+DRIVER_NODES = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset")
 
 # What holds for everything that runs code here.
 _COMMON_HARDENING = (
@@ -99,6 +99,9 @@ class Instance:
     on_socket: bool
     watched: bool
     has_secrets: bool
+    grouped: bool = False  # it runs on several hosts, which tell each other how it is
+    ray_unit: str | None = None  # of Ray on this host, where that starts the ranks
+    holds: bool = False  # Ray's unit has the ranks of this host, and this one their devices
 
 
 def template(paths: Paths, accelerator: str) -> str:
@@ -139,7 +142,9 @@ def template(paths: Paths, accelerator: str) -> str:
             "LimitMEMLOCK=infinity",
             "SyslogIdentifier=vllm-%i",
         ),
-        "\n".join(["# Hardening: the engine runs code of others on input of strangers.", *_hardening(accelerator)]),
+        "\n".join(
+            ["# Hardening: the engine runs code of others on input of strangers.", *engine_hardening(accelerator)]
+        ),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -192,6 +197,39 @@ def _watchdog_hardening() -> list[str]:
     return sorted([*_COMMON_HARDENING, *_NO_DEVICES, *lines], key=lambda line: line.split("=")[0])
 
 
+def group_template(paths: Paths, hosts: Sequence[str]) -> str:
+    """``vllm-group@.service``: tells the other hosts of a service how its part here is, and ends it where it has to.
+
+    ``hosts`` are the addresses of all hosts that any service here is on, this one included. As the service's own user
+    it may kill the engine, and no more.
+    """
+    sections = [
+        section(
+            "Unit",
+            "Description=This host's part of the vLLM model endpoint %i",
+            f"PartOf={unit_name('%i')}",
+            "After=network-online.target",
+            "Wants=network-online.target",
+            # The address may come late; the others wait.
+            "StartLimitIntervalSec=0",
+        ),
+        section(
+            "Service",
+            "Type=exec",
+            f"User={paths.user}",
+            f"Group={paths.group}",
+            f"ExecStart={guard(paths)} group %i",
+            "Restart=always",
+            "RestartSec=1",
+            "SyslogIdentifier=vllm-group-%i",
+            *(f"IPAddressAllow={address}" for address in hosts),
+            "IPAddressDeny=any",
+        ),
+        "\n".join(["# Hardening: it reads what other hosts answer.", *_watchdog_hardening()]),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
 def timer(service: str, watchdog: Watchdog) -> str:
     """``vllm-watchdog@NAME.timer``, which runs only while the service does."""
     lines = [f"OnActiveSec={watchdog.interval}", f"OnUnitInactiveSec={watchdog.interval}", "AccuracySec=1s"]
@@ -205,7 +243,8 @@ def guard(paths: Paths) -> str:
     return f"{paths.tools_dir}/bin/python -B {paths.current}/lib/vllm_guard"
 
 
-def _hardening(accelerator: str) -> list[str]:
+def engine_hardening(accelerator: str) -> list[str]:
+    """Return what whatever runs an engine can do without."""
     # @resources is more than a service should have, but the engine binds its threads and their memory.
     binding = "SystemCallFilter=mbind set_mempolicy get_mempolicy migrate_pages sched_setaffinity sched_setscheduler"
     # With a GPU both would hide the driver's device nodes.
@@ -216,14 +255,16 @@ def _hardening(accelerator: str) -> list[str]:
 
 def drop_in(instance: Instance, paths: Paths) -> str:
     """The part of the unit that the plan decides: what is started, after whom, on which devices, for how long."""
+    engine = f"{instance.executable} serve --config {paths.current}/services/%i/engine.yaml"
     service = [
-        f"ExecStart={instance.executable} serve --config {paths.current}/services/%i/engine.yaml",
+        f"ExecStart={guard(paths)} hold %i" if instance.holds else f"ExecStart={engine}",
         *time_limits(instance),
         *(["PrivateNetwork=yes"] if instance.on_socket else peers(instance)),
+        *([f"ReadWritePaths={RAY_DIRECTORY}"] if instance.ray_unit else []),
         *memory_limits(instance),
     ]
     if instance.device_minors:
-        nodes = [*_DRIVER_NODES, *(f"/dev/nvidia{minor}" for minor in instance.device_minors)]
+        nodes = [*DRIVER_NODES, *(f"/dev/nvidia{minor}" for minor in instance.device_minors)]
         service += [f"DeviceAllow={node} rw" for node in nodes]
     return "\n\n".join([section("Unit", *order(instance)), section("Service", *service)]) + "\n"
 
@@ -242,6 +283,10 @@ def order(instance: Instance) -> list[str]:
         lines.append("After=" + " ".join(unit_name(name) for name in instance.planned.start_after))
     if instance.watched:
         lines.append(f"Wants={timer_name(instance.planned.name)}")
+    if instance.grouped:
+        lines.append(f"Wants={group_name(instance.planned.name)}")
+    if instance.ray_unit:
+        lines += [f"Requires={instance.ray_unit}", f"After={instance.ray_unit}"]
     return lines
 
 
@@ -251,8 +296,11 @@ def time_limits(instance: Instance) -> list[str]:
 
 
 def _start_seconds(instance: Instance) -> int:
-    """A start may first wait for every neighbour on its devices, one after another, so its limit covers theirs."""
-    return instance.start_timeout * (1 + instance.neighbours)
+    """A start may first wait for every neighbour on its devices, one after another, and for the first of several hosts.
+
+    That one may have as many, so the limit covers all of theirs.
+    """
+    return instance.start_timeout * (1 + instance.neighbours + instance.grouped)
 
 
 def stop_seconds(instance: Instance) -> int:
@@ -312,5 +360,5 @@ def recover(paths: Paths) -> str:
 
 
 def section(name: str, *lines: str) -> str:
-    """A section of a unit file."""
+    """Return one section of a unit."""
     return "\n".join([f"[{name}]", *lines])

@@ -97,6 +97,13 @@ options:
       - How many generations to keep, the one in force included; the one that served before it is always kept.
     type: int
     default: 5
+  restart:
+    description:
+      - Services that start again even though nothing of theirs changed here. Those that run on several hosts have to
+        when they do on any.
+    type: list
+    elements: str
+    default: []
   remove_engines:
     description:
       - Whether an engine is removed from O(engine_root) with the last generation that ran it. One that no generation
@@ -328,6 +335,7 @@ OPTIONS = {
     "generation": {"type": "int"},
     "keep_generations": {"type": "int", "default": 5},
     "remove_engines": {"type": "bool", "default": False},
+    "restart": {"type": "list", "elements": "str", "default": []},
     "requested_by": {"type": "str"},
     "detach": {"type": "bool", "default": False},
 }
@@ -397,7 +405,9 @@ class Deploy:
         wanted = choose()
         for warning in wanted.plan.warnings if wanted.plan else ():
             self.module.warn(warning)
-        changes = self.host.deployment().compare(wanted.order, wanted.files, wanted.number)
+        changes = self.host.deployment().compare(
+            wanted.order, wanted.files, wanted.number, self.module.params["restart"]
+        )
         self.host.refuse_unfit(changes, wanted)
         return wanted, changes
 
@@ -445,7 +455,7 @@ class Deploy:
             "changed": changes.any,
             "generation_before": self.host.deployment().base(),
             "plan": wanted.plan.to_dict() if wanted.plan else None,
-            "services": deployed_rows(wanted.plan, changes, {}, endpoints(wanted.files)),
+            "services": deployed_rows(wanted.plan, changes, None, endpoints(wanted.files)),
             "removed": list(changes.remove),
             "changed_files": list(changes.files),
             "changed_links": list(changes.links),

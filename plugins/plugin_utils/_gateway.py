@@ -19,7 +19,7 @@ from urllib.parse import quote
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._layout import DEFAULT_MAX_NUM_SEQS
 from ansible_collections.llmops.inference.plugins.module_utils._values import as_integer, shown
-from ansible_collections.llmops.inference.plugins.plugin_utils._changed_layout import changed_layout
+from ansible_collections.llmops.inference.plugins.plugin_utils._changed_layout import changed_layout, leads
 
 # What needs no quoting in HAProxy's configuration, in a URL's path or in JSON; names of models on hubs are of these.
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}")
@@ -45,6 +45,7 @@ def services_of(hosts: Iterable[str], variables: Mapping[str, Mapping[str, Any]]
         _service_of(host, service, variables[host], gateway, problems)
         for host in hosts
         for service in layout_of(variables[host])
+        if leads(service, host)
     ]
     _raise(problems)
     return found

@@ -31,5 +31,5 @@ def rendered(
     made = scene.planned(layout, topology, accelerator=accelerator)
     containers = Containers(IMAGE, 997, 996, mounts or {name: (f"/srv/models/{name}",) for name in NAMES})
     engine = Engine("0.32.0", "vllm", accelerator, "", frozenset({"uds"}), IMAGE)
-    box = _render.Box(engine, Paths(), {}, DEFAULT_ANSWERS, b"key", containers)
+    box = _render.Box(engine, Paths(), {}, DEFAULT_ANSWERS, b"key", containers=containers)
     return _render.generation(made, scene.parsed(layout, accelerator), box, {"vllm_guard": "code"})
