@@ -11,6 +11,7 @@ secrets, which the engine's user may not read, is handed over open, the way syst
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,14 +24,18 @@ _FIRST_DESCRIPTOR = 3
 def main(arguments: Sequence[str]) -> int:
     """``NAME COMMAND...``, the entry point of a container; does not return."""
     service, *command = arguments
-    generation = Path(__file__).resolve().parents[2]
-    variables = _environment_file.from_text((generation / "services" / service / "environment").read_text())
-    os.environ.update({**variables, **_handed_over()})
+    files = Path(__file__).resolve().parents[2] / "services" / service
+    secrets = _handed_over()
+    if secrets is None and (files / "secrets").exists():
+        # An engine without its key would answer anybody.
+        sys.stderr.write("vllm-launch: the secrets were not handed over; OpenFile= takes systemd 253 or newer\n")
+        return 1
+    os.environ.update({**_environment_file.from_text((files / "environment").read_text()), **(secrets or {})})
     os.execvp(command[0], command)
 
 
-def _handed_over() -> dict[str, str]:
-    """The variables of the file with secrets, which is closed then; none where the service has no secrets."""
+def _handed_over() -> dict[str, str] | None:
+    """The variables of the file with secrets, which is closed then; None where there is no such file."""
     files = int(os.environ.pop("LISTEN_FDS", "0"))
     for name in ("LISTEN_PID", "LISTEN_FDNAMES"):
         os.environ.pop(name, None)
@@ -38,4 +43,4 @@ def _handed_over() -> dict[str, str]:
     for descriptor in range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + files):
         with open(descriptor, encoding="utf-8") as file:
             found.update(_environment_file.from_text(file.read()))
-    return found
+    return found if files else None

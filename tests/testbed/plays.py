@@ -101,7 +101,8 @@ class Site:
     def info(self, **options: Any) -> dict[str, Any]:
         """What vllm_deployment_info returns with these options."""
         command = ["ansible", f"--inventory={self._scenario / 'inventory.yml'}", "--one-line", self.host]
-        command += ["--module-name=llmops.inference.vllm_deployment_info", "--args", json.dumps(options)]
+        command += ["--module-name=llmops.inference.vllm_deployment_info"]
+        command += ["--args", json.dumps(options)] if options else []
         output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
         assert "SUCCESS => " in output, output
         return dict(json.loads(output.partition("SUCCESS => ")[2]))

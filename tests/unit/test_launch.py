@@ -60,6 +60,13 @@ def test_secrets_come_by_an_open_file_of_which_nothing_is_left(generation: Path,
     assert "'3'" not in seen.partition("} ")[2].replace("'3']", ""), "the one file open is the listing itself"
 
 
+def test_an_engine_whose_secrets_do_not_come_is_not_started(generation: Path) -> None:
+    (generation / "services/mini/secrets").touch()
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        launched(generation)
+    assert "the secrets were not handed over; OpenFile= takes systemd 253" in refused.value.stderr
+
+
 @pytest.mark.parametrize("value", ["", "plain", ODD, '"', "\\", '\\"', '\\\\"', "a=b"])
 def test_what_is_written_for_systemd_is_read_as_it_was(value: str) -> None:
     assert _environment_file.from_text(_environment_file.to_text({"A": value, "B": "x"})) == {"A": value, "B": "x"}
