@@ -20,7 +20,7 @@ from typing import Any, Optional
 
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = "/run/llmops-inference"
-PATIENCE_SECONDS = 300
+PATIENCE_SECONDS = 900
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from ansible_collections.llmops.inference.plugins.module_utils._errors import In
 from ansible_collections.llmops.inference.plugins.module_utils._installed import (
     account_exists,
     engine_record,
+    forget_images,
+    image_record,
     tools_record,
 )
 from ansible_collections.llmops.inference.plugins.module_utils._runtime import read_engine
@@ -83,6 +85,66 @@ def test_an_engine_that_is_not_there_is_named_with_those_that_are(tmp_path: Path
         read_engine(str(tmp_path), "0.33.0", "cuda")
     with pytest.raises(InferenceError, match="holds the cuda build"):
         read_engine(str(tmp_path), "0.32.0", "cpu")
+
+
+DIGEST = "5d" * 32
+IMAGE = f"docker.io/vllm/vllm-openai@sha256:{DIGEST}"
+
+
+def ask_image(root: Path, **changes: Any) -> Path:
+    """Lay out what the engine in an image said of itself."""
+    path = root / "images" / f"{DIGEST}.json"
+    path.parent.mkdir(exist_ok=True)
+    record = {
+        "accelerator": "cuda",
+        "distribution": "vllm",
+        "flags": ["port"],
+        "version": "0.32.0",
+        "image": "sha256:id",
+    }
+    path.write_text(json.dumps({**record, **changes}))
+    return path
+
+
+def test_an_image_is_known_by_the_digest_that_it_is_pinned_by(tmp_path: Path) -> None:
+    ask_image(tmp_path)
+    engine = read_engine(str(tmp_path), "0.32.0", "cuda", IMAGE)
+    assert (engine.image, engine.executable, engine.flags) == ("sha256:id", "vllm", {"port"})
+    assert image_record(tmp_path, IMAGE.replace("5d", "5e")) is None
+    with pytest.raises(NotInstalledError, match="is not on this host; run the role"):
+        read_engine(str(tmp_path), "0.32.0", "cuda", IMAGE.replace("5d", "5e"))
+
+
+@pytest.mark.parametrize(
+    "image", ["vllm:latest", "vllm", f"sha256:{DIGEST}", f"vllm@sha256:{DIGEST[1:]}", f"a b@sha256:{DIGEST}"]
+)
+def test_an_image_that_may_be_another_one_tomorrow_is_refused(tmp_path: Path, image: str) -> None:
+    with pytest.raises(InferenceError, match=r"is not pinned: state it as NAME@sha256:DIGEST"):
+        read_engine(str(tmp_path), "0.32.0", "cuda", image)
+
+
+def test_an_image_of_another_version_or_accelerator_is_refused_with_the_one_that_it_holds(tmp_path: Path) -> None:
+    ask_image(tmp_path, version="0.32.0+cpu", accelerator="cpu")
+    assert read_engine(str(tmp_path), "0.32.0", "cpu", IMAGE).version == "0.32.0"
+    with pytest.raises(InferenceError, match=r"holds vLLM 0\.32\.0, and engine_version is 0\.33\.0"):
+        read_engine(str(tmp_path), "0.33.0", "cpu", IMAGE)
+    with pytest.raises(InferenceError, match="holds the cpu build"):
+        read_engine(str(tmp_path), "0.32.0", "cuda", IMAGE)
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", "{", "{}"])
+def test_of_an_image_what_is_no_record_is_none(tmp_path: Path, text: str) -> None:
+    ask_image(tmp_path).write_text(text)
+    assert image_record(tmp_path, IMAGE) is None
+    forget_images(tmp_path, {"sha256:id"})
+
+
+def test_only_the_records_of_removed_images_are_forgotten(tmp_path: Path) -> None:
+    path = ask_image(tmp_path)
+    forget_images(tmp_path, {"sha256:other"})
+    assert path.exists()
+    forget_images(tmp_path, {"sha256:id"})
+    assert not path.exists()
 
 
 def test_the_tools_are_known_by_what_they_were_installed_for(tmp_path: Path) -> None:
