@@ -1,6 +1,6 @@
 # Everything a developer runs; the work is done by small scripts under tests/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean bundle lint docs test-fast test test-all test-matrix bench-plan bench-plan-speed bench-plan-engine bench-gateway clean
+.PHONY: help setup demo demo-clean bundle lint docs test-fast test test-all test-matrix bench bench-no-change bench-serving bench-fleet bench-plan bench-plan-speed bench-plan-engine bench-gateway clean
 
 help:
 	@echo "make setup       tools and this collection in .venv"
@@ -13,6 +13,8 @@ help:
 	@echo "make test        test-fast, sanity, package, documentation, AWX, and the scenarios on real systemd hosts"
 	@echo "make test-all    the scenarios that measure under load for many minutes as well"
 	@echo "make test-matrix ansible-test on every ansible-core and Python that the collection supports"
+	@echo "make bench       what all of it costs, measured into docs/benchmarks.md; two hours and the machine for itself"
+	@echo "make bench-no-change, bench-serving, bench-fleet  one part of that"
 	@echo "make bench-plan  how fast plans are made, and whether the real engine agrees with them"
 	@echo "make bench-gateway  what the gateway adds to an engine, measured into docs/gateway-overhead.md"
 	@echo "make clean       remove .venv and the test hosts of this checkout"
@@ -53,12 +55,26 @@ test-all: setup
 test-matrix: setup
 	@PYTHONPATH=.venv/collections .venv/bin/python tests/tools/core_matrix.py
 
+# Each measures ratios within one run; the page is written from what all of them have kept.
+bench: bench-no-change bench-serving bench-fleet bench-plan bench-gateway
+
+BENCHMARK = PYTHONPATH=.venv/collections tests/testbed/in-testbed python tests/bench
+bench-no-change: setup
+	@$(BENCHMARK)/no_change.py && $(BENCHMARK)/page.py
+
+bench-serving: setup
+	@$(BENCHMARK)/serving.py && $(BENCHMARK)/page.py
+
+bench-fleet: setup
+	@$(BENCHMARK)/fleet.py && $(BENCHMARK)/page.py
+
 # PARTS=speed or PARTS=engine does one part only; HOSTS="1 100" plans for so many hosts only.
 PARTS = speed engine
 bench-plan: $(PARTS:%=bench-plan-%)
 
 bench-plan-speed: setup
 	@PYTHONPATH=.venv/collections .venv/bin/python tests/bench/plan_speed.py $(if $(HOSTS),--hosts $(HOSTS))
+	@PYTHONPATH=.venv/collections .venv/bin/python tests/bench/page.py
 
 # Half an hour; nothing else should use much memory meanwhile.
 bench-plan-engine: setup
