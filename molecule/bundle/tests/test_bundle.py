@@ -35,6 +35,15 @@ headers = {{"Content-Type": "application/json", "Authorization": "Bearer {KEY}"}
 request = urllib.request.Request("http://127.0.0.1:8080/v1/completions", json.dumps(body).encode(), headers)
 print(json.load(urllib.request.urlopen(request, timeout=30))["usage"]["completion_tokens"])
 """
+# Flips a bit of a file of the host, and flips it back the second time.
+FLIP = """
+import sys
+with open(sys.argv[1], "r+b") as stream:
+    stream.seek(1000)
+    byte = stream.read(1)[0]
+    stream.seek(1000)
+    stream.write(bytes([byte ^ 1]))
+"""
 # One file of each kind, by a pattern that finds one only.
 KINDS = {
     "package of the engine": "wheels/python3.11-*/jinja2-*.whl",
@@ -192,7 +201,7 @@ def test_a_host_takes_what_it_needs_from_a_share_and_looks_a_second_time_for_not
 
 def test_a_flipped_bit_on_the_host_is_found_and_mended_from_the_bundle(host: Host) -> None:
     wheel = f"{STORE}/wheels/{only(KINDS['package of the engine']).name}"
-    host.check_output(f"printf x | dd of={wheel} bs=1 seek=1000 conv=notrunc status=none")
+    host.check_output(f"python3 -c {shlex.quote(FLIP)} {wheel}")
     ran = bring("bundle-box")
     assert ran.returncode == 0, flat(ran)
     assert host.check_output(f"sha256sum {wheel}").split()[0] == sha256(only(KINDS["package of the engine"]))
@@ -200,11 +209,9 @@ def test_a_flipped_bit_on_the_host_is_found_and_mended_from_the_bundle(host: Hos
 
 def test_damaged_weights_on_the_host_are_not_replaced_but_named(host: Host) -> None:
     weights = "/var/lib/vllm/models/qwen3-micro/model.safetensors"
-    host.check_output(
-        f"cp -p {weights} /root/weights && printf x | dd of={weights} bs=1 seek=9000 conv=notrunc status=none"
-    )
+    host.check_output(f"python3 -c {shlex.quote(FLIP)} {weights}")
     said = flat(bring("bundle-box"))
-    host.check_output(f"cat /root/weights > {weights}")
+    host.check_output(f"python3 -c {shlex.quote(FLIP)} {weights}")
     assert f"{weights} was changed or damaged" in said
     assert "remove the directory and run again" in said
 
