@@ -24,7 +24,7 @@ class Engine:
     """An installed engine, as it described itself when it was installed.
 
     ``flags`` are the long options of ``vllm serve`` without their dashes; ``directory`` is the root of its virtual
-    environment, e.g. ``/opt/vllm/0.32.0``.
+    environment, e.g. ``/opt/vllm/0.32.0``, or ``image`` the id of the image that holds it, ``sha256:HEX``.
     """
 
     version: str
@@ -32,12 +32,13 @@ class Engine:
     accelerator: str
     directory: str
     flags: frozenset[str]
+    image: str | None = None
     ray: str | None = None  # the version of Ray beside it
 
     @property
     def executable(self) -> str:
-        """Path of the console script that a unit starts."""
-        return f"{self.directory}/bin/vllm"
+        """The console script that a unit starts: its path, or its name where the image knows the path."""
+        return "vllm" if self.image else f"{self.directory}/bin/vllm"
 
 
 def check_engine_args(service: Service, engine: Engine) -> None:
@@ -200,9 +201,3 @@ def _meeting_place(service: Service, interfaces: Mapping[str, str]) -> tuple[str
             service=service.name,
         )
     return interfaces[address], address
-
-
-def environment_text(variables: Mapping[str, str]) -> str:
-    """An EnvironmentFile= of systemd: double quotes, in which only the backslash and the quote need escaping."""
-    quoted = {name: value.replace("\\", "\\\\").replace('"', '\\"') for name, value in variables.items()}
-    return "".join(f'{name}="{value}"\n' for name, value in sorted(quoted.items()))

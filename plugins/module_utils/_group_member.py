@@ -115,7 +115,7 @@ def _end(service: str, own: Member, why: str) -> None:
         return shown_unit(service) == unit and _state(unit["ActiveState"], unit["SubState"]) == own.state
 
     if process:
-        kill(process, is_meant, lambda: _say(f"{why}; killing process {process} for a restart"))
+        kill([process], is_meant, lambda: _say(f"{why}; killing process {process} for a restart"))
 
 
 class _Teller(socketserver.ThreadingTCPServer):

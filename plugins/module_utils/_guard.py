@@ -58,7 +58,7 @@ def admit(ticket: Ticket) -> None:
     _check_gpus(ticket)
     _wait(ticket, lambda: _take_devices(ticket), ticket.start_timeout * (ticket.neighbours + 1))
     try:
-        _wait(ticket, lambda: _missing_memory(ticket) or _missing_shared_memory(), ticket.start_timeout)
+        _wait(ticket, lambda: _missing_memory(ticket) or _missing_shared_memory(ticket), ticket.start_timeout)
         if not ticket.answers:
             _wait(ticket, lambda: join(ticket), ticket.start_timeout * (ticket.neighbours + 1))
     except BaseException:
@@ -168,8 +168,10 @@ def _missing_memory(ticket: Ticket) -> str | None:
     return None
 
 
-def _missing_shared_memory() -> str | None:
-    """Why /dev/shm has too little room for one more engine."""
+def _missing_shared_memory(ticket: Ticket) -> str | None:
+    """Why /dev/shm has too little room for one more engine; a container has one of its own."""
+    if ticket.container:
+        return None
     free = os.statvfs(_SHARED_MEMORY).f_bavail * os.statvfs(_SHARED_MEMORY).f_frsize
     if free < _SHARED_MEMORY_BYTES:
         return (

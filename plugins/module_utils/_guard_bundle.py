@@ -14,6 +14,7 @@ from . import (
     _changes,
     _deployment,
     _durable,
+    _environment_file,
     _errors,
     _generation,
     _gpu_health,
@@ -24,6 +25,7 @@ from . import (
     _health,
     _incidents,
     _job,
+    _launch,
     _manifest,
     _metrics,
     _numa,
@@ -47,6 +49,7 @@ _MODULES = (
     _changes,
     _deployment,
     _durable,
+    _environment_file,
     _errors,
     _generation,
     _gpu_health,
@@ -57,6 +60,7 @@ _MODULES = (
     _health,
     _incidents,
     _job,
+    _launch,
     _manifest,
     _metrics,
     _numa,
@@ -86,6 +90,7 @@ sys.exit(main(sys.argv[1:]))
 '''
 _PROGRAMS = {
     "vllm_guard": ("_guard", "What the units run around the engine: vllm_guard admit|ready|release|look|group NAME."),
+    "vllm_launch": ("_launch", "What a container runs before the engine: vllm_launch NAME COMMAND..."),
     "vllm_recover": ("_recover", "The way back at boot: vllm_recover CONFIG_ROOT UNIT_DIRECTORY GROUP."),
 }
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import grp
 import json
 import pwd
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from . import _kept, _render
+from . import _kept, _mounts, _quadlet, _render
 from ._access import refuse_unreadable
 from ._arguments import settings_from
 from ._calibration_store import CalibrationStore
@@ -28,11 +28,12 @@ from ._history import history, window
 from ._interfaces import read_interfaces
 from ._job import holder
 from ._journal import Journal
-from ._layout import parse_layout
+from ._layout import Service, parse_layout
 from ._nvml import import_from, read_topology
 from ._placement import inputs_digest, plan
 from ._places import PLAN_FILE, Paths
 from ._plan import Plan, PlannedService
+from ._podman import Podman, refuse_undescribed
 from ._ports import listen_problem
 from ._rows import service_row
 from ._runtime import read_engine
@@ -71,6 +72,7 @@ class Host:
         self._run = run_command
         self._systemd = Systemd(run_command)
         self._journal = Journal(run_command)
+        self.podman = Podman(run_command)
         self.paths = Paths(tools_dir=params["tools_dir"], user=params["user"], group=params["group"])
         self.store = GenerationStore(self.paths.config_root, _group_id(params["group"]))
         self.record = TransactionRecord(self.paths.transaction)
@@ -115,7 +117,7 @@ class Host:
         params = self._params
         settings = settings_from(params)
         services = parse_layout(params["services"], settings.accelerator)
-        engine = read_engine(params["engine_root"], settings.engine_version, settings.accelerator)
+        engine = read_engine(params["engine_root"], settings.engine_version, settings.accelerator, params["image"])
         for service in services:
             check_engine_args(service, engine)
         models = read_models(services)
@@ -129,14 +131,32 @@ class Host:
             raise InferenceError(refusal_text(made), plan=made.to_dict())
         minors = {gpu.uuid: gpu.minor_number for gpu in topology.gpus if gpu.uuid and gpu.minor_number is not None}
         interfaces = read_interfaces(self._run) if any(service.multi_node for service in services) else {}
-        box = _render.Box(engine, self.paths, minors, params["gpu_health"], self.store.digest_key(), interfaces)
+        containers = self._containers(engine.image, services, made) if engine.image else None
+        key = self.store.digest_key()
+        box = _render.Box(engine, self.paths, minors, params["gpu_health"], key, interfaces, containers)
         return Wanted(made, _render.generation(made, services, box, sources()))
+
+    def _containers(self, image: str, services: Sequence[Service], made: Plan) -> _quadlet.Containers:
+        """What the services' containers are made of, having checked that they can run."""
+        grouped = [service.name for service in services if service.multi_node]
+        if grouped:
+            raise InferenceError(
+                f"service '{grouped[0]}' is on several hosts, which services in containers cannot be; deploy it "
+                "without an image (vllm_runtime_kind: venv), or on one host",
+                service=grouped[0],
+            )
+        self.podman.refuse_missing(image)
+        if made.accelerator == "cuda":
+            refuse_undescribed(sorted({device for planned in made.services for device in planned.devices}))
+        user = pwd.getpwnam(self.paths.user)
+        mounts = {service.name: _mounts.read_only(service) for service in services}
+        return _quadlet.Containers(image, user.pw_uid, user.pw_gid, mounts)
 
     def kept(self, number: int | None) -> Wanted:
         """A kept generation, by default the one that served before; refused where it cannot serve as it did."""
         base = self.deployment().base()
         chosen = _kept.choose(self.store, number, base)
-        _kept.refuse_unusable(self.store, chosen)
+        _kept.refuse_unusable(self.store, chosen, self.podman.has_image)
         files = self.store.read(chosen)
         made = read_plan(files)
         self._check_access(sorted({planned.model for planned in made.services}) if made else [])
@@ -164,7 +184,13 @@ class Host:
         for model in models:
             refuse_unreadable(model, user.pw_name, user.pw_uid, user.pw_gid)
 
-    def refuse_taken_ports(self, changes: Changes, wanted: Wanted) -> None:
+    def refuse_unfit(self, changes: Changes, wanted: Wanted) -> None:
+        """Refuse what would be found only after something has stopped: a port that is taken, a unit that is none."""
+        self._refuse_taken_ports(changes, wanted)
+        if changes.any:
+            self.podman.refuse_quadlets(wanted.files)
+
+    def _refuse_taken_ports(self, changes: Changes, wanted: Wanted) -> None:
         """Refuse a port that somebody else holds; those of our own services are about to be freed."""
         known = [tickets(files) for files in (self.served(), self.store.in_force())]
         running = self._systemd.states(sorted({name for found in known for name in found}))
@@ -187,7 +213,7 @@ class Host:
         services = [self._describe_one(name, observed[name], planned.get(name), files, measure) for name in names]
         return {
             "generation": self.store.current(),
-            "generations": _kept.describe(self.store, interrupted),
+            "generations": _kept.describe(self.store, interrupted, self.podman.has_image),
             "transaction": None if interrupted is None else {**vars(interrupted), "holder": holder()},
             "plan": json.loads(made.text) if made else None,
             "services": [

@@ -21,6 +21,9 @@ RAY_HEAD_UNIT = "vllm-ray-head.service"
 RAY_WORKER_UNIT = "vllm-ray-worker.service"
 TARGET_FILE = f"systemd/{TARGET_UNIT}"
 RECOVER_FILE = f"systemd/{RECOVER_UNIT}"
+# Below it: what systemd reads, and what podman's generator makes units of.
+UNITS = "systemd"
+QUADLETS = "containers"
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Paths:
 
     config_root: str = "/etc/vllm"
     unit_directory: str = "/etc/systemd/system"
+    quadlet_directory: str = "/etc/containers/systemd"
     tools_dir: str = "/opt/vllm/tools"
     user: str = "vllm"
     group: str = "vllm"
@@ -62,6 +66,11 @@ def group_name(service: str) -> str:
 def watchdog_name(service: str) -> str:
     """The unit of one look at a service: ``vllm-watchdog@NAME.service``."""
     return f"vllm-watchdog@{service}.service"
+
+
+def container_name(service: str) -> str:
+    """The Quadlet of a service, of which podman makes its unit: ``vllm@NAME.container``."""
+    return f"vllm@{service}.container"
 
 
 def drop_in_directory(service: str) -> str:

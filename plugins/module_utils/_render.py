@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from . import _engine, _ray_units, _units
+from . import _engine, _environment_file, _quadlet, _ray_units, _units
 from ._generation import File, Files
 from ._group import Group
 from ._layout import Service
@@ -22,11 +22,14 @@ from ._places import (
     GROUP_FILE,
     NEEDS_FILE,
     PLAN_FILE,
+    QUADLETS,
     RECOVER_FILE,
     TARGET_FILE,
     TEMPLATE_FILE,
+    UNITS,
     WATCHDOG_FILE,
     Paths,
+    container_name,
     drop_in_directory,
     timer_name,
 )
@@ -39,7 +42,7 @@ class Box:
     """What of the host goes into the files.
 
     The engine, the places, the minor device number of GPUs by UUID, what their health means to a start, the key of the
-    host's digests, and its network interfaces by address.
+    host's digests, its network interfaces by address, and where the engine is in an image, what containers are made of.
     """
 
     engine: _engine.Engine
@@ -48,6 +51,7 @@ class Box:
     gpu_health: Mapping[str, str]
     digest_key: bytes
     interfaces: Mapping[str, str] = field(default_factory=dict)
+    containers: _quadlet.Containers | None = None
 
 
 def generation(plan: Plan, services: Sequence[Service], box: Box, guard_sources: Mapping[str, str]) -> dict[str, File]:
@@ -57,13 +61,14 @@ def generation(plan: Plan, services: Sequence[Service], box: Box, guard_sources:
     """
     files = {
         PLAN_FILE: File(json.dumps(plan.to_dict(), indent=1, sort_keys=True) + "\n"),
-        TEMPLATE_FILE: File(_units.template(box.paths, box.engine.accelerator)),
         WATCHDOG_FILE: File(_units.watchdog_template(box.paths)),
         TARGET_FILE: File(_units.target([planned.name for planned in plan.services])),
         GROUP_FILE: File(_units.group_template(box.paths, _hosts(services))),
         RECOVER_FILE: File(_units.recover(box.paths)),
         NEEDS_FILE: File(_needs(plan, box).to_json()),
     }
+    if box.containers is None:
+        files[TEMPLATE_FILE] = File(_units.template(box.paths, box.engine.accelerator))
     files.update({f"lib/{name}": File(text) for name, text in guard_sources.items()})
     by_name = {service.name: service for service in services}
     for planned in plan.services:
@@ -93,8 +98,10 @@ def _hosts(services: Sequence[Service]) -> list[str]:
 
 
 def _needs(plan: Plan, box: Box) -> Needs:
-    programs = (box.engine.executable, f"{box.paths.tools_dir}/bin/python")
-    return Needs(box.engine.version, programs, {planned.model: planned.fingerprint for planned in plan.services})
+    tools, engine = f"{box.paths.tools_dir}/bin/python", box.engine
+    programs = (tools,) if engine.image else (engine.executable, tools)
+    models = {planned.model: planned.fingerprint for planned in plan.services}
+    return Needs(engine.version, programs, models, engine.image)
 
 
 def _neighbours(planned: PlannedService, plan: Plan) -> int:
@@ -109,36 +116,33 @@ def _service_files(planned: PlannedService, service: Service, neighbours: int, b
     values = _engine.config(service, planned)
     group = _group(service, _engine.common_digest(values, engine))
     watchdog = service.watchdog if group is None or group.leads else replace(service.watchdog, enabled=False)
-    drop_in = _units.drop_in(
-        _units.Instance(
-            planned=planned,
-            executable=engine.executable,
-            start_timeout=service.start_timeout,
-            shutdown_timeout=service.shutdown_timeout,
-            neighbours=neighbours,
-            peers=_peers(service),
-            memory_max=service.memory_max,
-            memory_high=service.memory_high,
-            device_minors=_minors(planned, box),
-            on_socket=service.port is None,
-            watched=watchdog.enabled,
-            grouped=group is not None,
-            follows=group is not None and not group.leads,
-            ray_unit=next(iter(ray), None),
-            holds=bool(ray) and nodes is not None and not nodes.leads,
-        ),
-        box.paths,
+    instance = _units.Instance(
+        planned=planned,
+        executable=engine.executable,
+        start_timeout=service.start_timeout,
+        shutdown_timeout=service.shutdown_timeout,
+        neighbours=neighbours,
+        peers=_peers(service),
+        memory_max=service.memory_max,
+        memory_high=service.memory_high,
+        device_minors=_minors(planned, box),
+        on_socket=service.port is None,
+        watched=watchdog.enabled,
+        has_secrets=bool(service.secret_environment),
+        grouped=group is not None,
+        follows=group is not None and not group.leads,
+        ray_unit=next(iter(ray), None),
+        holds=bool(ray) and nodes is not None and not nodes.leads,
     )
     base = f"services/{planned.name}"
+    variables = _engine.environment(service, planned, engine, box.interfaces)
     files = {
         f"{base}/engine.yaml": File(_engine.config_text(values)),
-        f"{base}/environment": File(
-            _engine.environment_text(_engine.environment(service, planned, engine, box.interfaces))
-        ),
+        f"{base}/environment": File(_environment_file.to_text(variables)),
     }
     if service.secret_environment:
-        files[f"{base}/secrets"] = File(_engine.environment_text(service.secret_environment), secret=True)
-    template = _units.template(box.paths, engine.accelerator)
+        files[f"{base}/secrets"] = File(_environment_file.to_text(service.secret_environment), secret=True)
+    units, acting = _unit_files(instance, box)
     ticket = Ticket(
         service=planned.name,
         model=service.served_model_name,
@@ -147,23 +151,16 @@ def _service_files(planned: PlannedService, service: Service, neighbours: int, b
         required_free_bytes=dict(planned.required_free_bytes),
         start_timeout=service.start_timeout,
         neighbours=neighbours,
-        digest=_digest(
-            box.digest_key,
-            [
-                *(file.text for _path, file in sorted(files.items())),
-                template,
-                _section_service(drop_in),
-                *ray.values(),
-            ],
-        ),
+        digest=_digest(box.digest_key, [*(file.text for _path, file in sorted(files.items())), *acting, *ray.values()]),
         gpu_health=dict(box.gpu_health),
         watchdog=watchdog,
+        container=box.containers is not None,
         group=group,
     )
     files.update((f"systemd/{unit}", File(text)) for unit, text in ray.items())
     files[f"{base}/guard.json"] = File(ticket.to_json())
-    files[f"systemd/{drop_in_directory(planned.name)}/10-plan.conf"] = File(drop_in)
-    files[f"systemd/{timer_name(planned.name)}"] = File(_units.timer(planned.name, watchdog))
+    files.update(units)
+    files[f"{UNITS}/{timer_name(planned.name)}"] = File(_units.timer(planned.name, watchdog))
     return files
 
 
@@ -174,9 +171,18 @@ def _group(service: Service, digest: str) -> Group | None:
     return Group(nodes.node_rank, nodes.addresses, nodes.master_port, nodes.group_port, digest)
 
 
-def _section_service(drop_in: str) -> str:
-    """Only ``[Service]`` acts on a running engine; the order of starts may change without restarting it."""
-    return drop_in.partition("[Service]")[2]
+def _unit_files(instance: _units.Instance, box: Box) -> tuple[Files, Sequence[str]]:
+    """What makes the unit of a service, and of it the texts that act on a running engine.
+
+    Those are what follows ``[Unit]``: the order of starts may change without restarting anything.
+    """
+    name, accelerator = instance.planned.name, box.engine.accelerator
+    if box.containers:
+        text = _quadlet.container(instance, box.containers, box.paths, accelerator)
+        return {f"{QUADLETS}/{container_name(name)}": File(text)}, [text.partition("[Container]")[2]]
+    text = _units.drop_in(instance, box.paths)
+    acting = [_units.template(box.paths, accelerator), text.partition("[Service]")[2]]
+    return {f"{UNITS}/{drop_in_directory(name)}/10-plan.conf": File(text)}, acting
 
 
 def _digest(key: bytes, texts: Sequence[str]) -> str:

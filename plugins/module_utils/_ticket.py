@@ -25,7 +25,8 @@ class Ticket:
 
     ``required_free_bytes`` maps a device id to the bytes that must be free on it before the engine starts (the
     engine's own first gate); times in seconds. ``port`` is None for a service that listens on its socket.
-    ``gpu_health`` says what a GPU's health means to a start. ``digest`` identifies everything the running engine was
+    ``gpu_health`` says what a GPU's health means to a start; ``container``, that the engine runs in one, with a
+    /dev/shm of its own and not as the unit's main process. ``digest`` identifies everything the running engine was
     started with; it is keyed, so that nobody guesses a secret from it. ``group`` is of a service on several hosts.
     """
 
@@ -39,6 +40,7 @@ class Ticket:
     digest: str
     gpu_health: Mapping[str, str] = field(default_factory=dict)
     watchdog: Watchdog = field(default_factory=Watchdog)
+    container: bool = False
     group: Group | None = None
 
     def to_json(self) -> str:

@@ -98,6 +98,7 @@ class Instance:
     device_minors: Sequence[int]
     on_socket: bool
     watched: bool
+    has_secrets: bool
     grouped: bool = False  # it runs on several hosts, which tell each other how it is
     follows: bool = False  # it starts when the first of these does
     ray_unit: str | None = None  # of Ray on this host, where that starts the ranks
@@ -112,16 +113,9 @@ def template(paths: Paths, accelerator: str) -> str:
     its last. KillMode=mixed, because SIGTERM to the workers breaks the requests in flight, and because what the main
     process leaves behind must not keep the GPU.
     """
-    guard = _guard(paths)
+    program = guard(paths)
     sections = [
-        section(
-            "Unit",
-            "Description=vLLM model endpoint %i",
-            "Documentation=https://docs.vllm.ai",
-            "PartOf=vllm.target",
-            f"After=network.target nvidia-persistenced.service {RECOVER_UNIT}",
-            f"AssertPathExists={paths.current}/services/%i/engine.yaml",
-        ),
+        section("Unit", *about("%i", paths)),
         section(
             "Service",
             "Type=exec",
@@ -137,10 +131,10 @@ def template(paths: Paths, accelerator: str) -> str:
             "RuntimeDirectoryPreserve=yes",
             f"EnvironmentFile={paths.current}/services/%i/environment",
             f"EnvironmentFile=-{paths.current}/services/%i/secrets",
-            f"ExecStartPre={guard} admit %i",
-            f"ExecStartPost={guard} ready %i",
+            f"ExecStartPre={program} admit %i",
+            f"ExecStartPost={program} ready %i",
             "ExecStartPost=+systemctl reset-failed %n",
-            f"ExecStopPost={guard} release %i",
+            f"ExecStopPost={program} release %i",
             "Restart=always",
             f"RestartSec={RESTART_PAUSE_SECONDS}",
             "KillMode=mixed",
@@ -154,6 +148,17 @@ def template(paths: Paths, accelerator: str) -> str:
         ),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def about(name: str, paths: Paths) -> list[str]:
+    """What a service is, and what has to be there before it: lines of ``[Unit]``."""
+    return [
+        f"Description=vLLM model endpoint {name}",
+        "Documentation=https://docs.vllm.ai",
+        "PartOf=vllm.target",
+        f"After=network.target nvidia-persistenced.service {RECOVER_UNIT}",
+        f"AssertPathExists={paths.current}/services/{name}/engine.yaml",
+    ]
 
 
 def watchdog_template(paths: Paths) -> str:
@@ -175,7 +180,7 @@ def watchdog_template(paths: Paths) -> str:
             f"User={paths.user}",
             f"Group={paths.group}",
             f"EnvironmentFile=-{paths.current}/services/%i/secrets",
-            f"ExecStart={_guard(paths)} look %i",
+            f"ExecStart={guard(paths)} look %i",
             "TimeoutStartSec=15min",
             "StateDirectory=vllm/watchdog/%i",
             "StateDirectoryMode=0750",
@@ -214,7 +219,7 @@ def group_template(paths: Paths, hosts: Sequence[str]) -> str:
             "Type=exec",
             f"User={paths.user}",
             f"Group={paths.group}",
-            f"ExecStart={_guard(paths)} group %i",
+            f"ExecStart={guard(paths)} group %i",
             "Restart=always",
             "RestartSec=1",
             "SyslogIdentifier=vllm-group-%i",
@@ -234,7 +239,8 @@ def timer(service: str, watchdog: Watchdog) -> str:
     return "\n\n".join([section("Unit", *unit), section("Timer", *lines)]) + "\n"
 
 
-def _guard(paths: Paths) -> str:
+def guard(paths: Paths) -> str:
+    """The command of what runs around the engine."""
     return f"{paths.tools_dir}/bin/python -B {paths.current}/lib/vllm_guard"
 
 
@@ -249,47 +255,72 @@ def engine_hardening(accelerator: str) -> list[str]:
 
 
 def drop_in(instance: Instance, paths: Paths) -> str:
-    """The part of the unit that the plan decides: what is started, after whom, on which devices, for how long.
-
-    A start may first wait for every neighbour on its devices, one after another, and for the first of several hosts, so
-    its limit covers theirs; and the interval of the start limit is longer than all attempts together, else it would
-    never trip. Who follows the first of several hosts has no such limit: that one's ends the attempts of all, and it
-    may come back long after.
-    """
-    planned = instance.planned
-    start_seconds = instance.start_timeout * (1 + instance.neighbours + instance.grouped)
-    stop_seconds = instance.shutdown_timeout + STOP_MARGIN_SECONDS
-    attempt_seconds = start_seconds + stop_seconds + RESTART_PAUSE_SECONDS
-    unit = [
-        f"StartLimitBurst={START_LIMIT_BURST}",
-        f"StartLimitIntervalSec={0 if instance.follows else (START_LIMIT_BURST + 1) * attempt_seconds}",
-    ]
-    if planned.start_after:
-        unit.append("After=" + " ".join(unit_name(name) for name in planned.start_after))
-    if instance.watched:
-        unit.append(f"Wants={timer_name(planned.name)}")
-    if instance.grouped:
-        unit.append(f"Wants={group_name(planned.name)}")
-    if instance.ray_unit:
-        unit += [f"Requires={instance.ray_unit}", f"After={instance.ray_unit}"]
+    """The part of the unit that the plan decides: what is started, after whom, on which devices, for how long."""
     engine = f"{instance.executable} serve --config {paths.current}/services/%i/engine.yaml"
     service = [
-        f"ExecStart={_guard(paths)} hold %i" if instance.holds else f"ExecStart={engine}",
-        f"TimeoutStartSec={start_seconds}",
-        f"TimeoutStopSec={stop_seconds}",
+        f"ExecStart={guard(paths)} hold %i" if instance.holds else f"ExecStart={engine}",
+        *time_limits(instance),
+        *(["PrivateNetwork=yes"] if instance.on_socket else peers(instance)),
+        *([f"ReadWritePaths={RAY_DIRECTORY}"] if instance.ray_unit else []),
+        *memory_limits(instance),
     ]
-    if instance.on_socket:
-        service.append("PrivateNetwork=yes")
-    elif instance.peers is not None:
-        peers = ["localhost", *instance.peers]
-        service += [*(f"IPAddressAllow={peer}" for peer in peers), "IPAddressDeny=any"]
-    service += [f"ReadWritePaths={RAY_DIRECTORY}"] if instance.ray_unit else []
-    service += [f"MemoryHigh={instance.memory_high}"] if instance.memory_high else []
-    service += [f"MemoryMax={instance.memory_max}"] if instance.memory_max else []
     if instance.device_minors:
         nodes = [*DRIVER_NODES, *(f"/dev/nvidia{minor}" for minor in instance.device_minors)]
         service += [f"DeviceAllow={node} rw" for node in nodes]
-    return "\n\n".join([section("Unit", *unit), section("Service", *service)]) + "\n"
+    return "\n\n".join([section("Unit", *order(instance)), section("Service", *service)]) + "\n"
+
+
+def order(instance: Instance) -> list[str]:
+    """When a service is started, and when no more: lines of ``[Unit]``.
+
+    The interval of the start limit is longer than all attempts together, else it would never trip.
+    """
+    attempt_seconds = _start_seconds(instance) + stop_seconds(instance) + RESTART_PAUSE_SECONDS
+    lines = [
+        f"StartLimitBurst={START_LIMIT_BURST}",
+        # Who follows the first of several hosts has no limit: that one's ends the attempts of all, and it may come late.
+        f"StartLimitIntervalSec={0 if instance.follows else (START_LIMIT_BURST + 1) * attempt_seconds}",
+    ]
+    if instance.planned.start_after:
+        lines.append("After=" + " ".join(unit_name(name) for name in instance.planned.start_after))
+    if instance.watched:
+        lines.append(f"Wants={timer_name(instance.planned.name)}")
+    if instance.grouped:
+        lines.append(f"Wants={group_name(instance.planned.name)}")
+    if instance.ray_unit:
+        lines += [f"Requires={instance.ray_unit}", f"After={instance.ray_unit}"]
+    return lines
+
+
+def time_limits(instance: Instance) -> list[str]:
+    """How long a start and a stop may take: lines of ``[Service]``."""
+    return [f"TimeoutStartSec={_start_seconds(instance)}", f"TimeoutStopSec={stop_seconds(instance)}"]
+
+
+def _start_seconds(instance: Instance) -> int:
+    """A start may first wait for every neighbour on its devices, one after another, and for the first of several hosts.
+
+    That one may have as many, so the limit covers all of theirs.
+    """
+    return instance.start_timeout * (1 + instance.neighbours + instance.grouped)
+
+
+def stop_seconds(instance: Instance) -> int:
+    """After so many seconds a stop becomes a kill."""
+    return instance.shutdown_timeout + STOP_MARGIN_SECONDS
+
+
+def peers(instance: Instance) -> list[str]:
+    """Whom a service may talk to, where it has a network: lines of ``[Service]``."""
+    if instance.on_socket or instance.peers is None:
+        return []
+    return [*(f"IPAddressAllow={peer}" for peer in ("localhost", *instance.peers)), "IPAddressDeny=any"]
+
+
+def memory_limits(instance: Instance) -> list[str]:
+    """How much of the host's memory it may have: lines of ``[Service]``."""
+    lines = [f"MemoryHigh={instance.memory_high}"] if instance.memory_high else []
+    return lines + ([f"MemoryMax={instance.memory_max}"] if instance.memory_max else [])
 
 
 def target(services: Sequence[str]) -> str:
@@ -318,7 +349,7 @@ def recover(paths: Paths) -> str:
             "TimeoutStartSec=120",
             f"ExecStart={paths.tools_dir}/bin/python -B {paths.current}/lib/vllm_recover "
             f"{paths.config_root} {paths.unit_directory} {paths.group}",
-            f"ReadWritePaths={paths.config_root} {paths.unit_directory}",
+            f"ReadWritePaths={paths.config_root} {paths.unit_directory} -{paths.quadlet_directory}",
             # The lock of deployments, which a deployment by hand at that very moment shall find taken.
             "RuntimeDirectory=llmops-inference",
             "RuntimeDirectoryMode=0700",

@@ -59,6 +59,11 @@ def layout_of(variables: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return changed_layout(layout, profile.get("changes", variables.get("vllm_services_changes")) or {})
 
 
+def model_of(service: Mapping[str, Any]) -> str:
+    """Return the name by which clients ask for a service's model; services of one name are its replicas."""
+    return str(service.get("served_model_name") or service.get("name"))
+
+
 def _service_of(
     host: str, service: Mapping[str, Any], variables: Mapping[str, Any], gateway: str, problems: list[str]
 ) -> dict[str, Any]:
@@ -81,7 +86,7 @@ def _service_of(
     return {
         "host": host,
         "name": str(service.get("name")),
-        "model": str(service.get("served_model_name") or service.get("name")),
+        "model": model_of(service),
         "address": address,
         "port": service.get("port"),
         "maxconn": service.get("max_num_seqs") or DEFAULT_MAX_NUM_SEQS.get(accelerator, DEFAULT_MAX_NUM_SEQS["cuda"]),

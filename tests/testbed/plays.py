@@ -20,7 +20,7 @@ from typing import Any, Optional
 
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = "/run/llmops-inference"
-PATIENCE_SECONDS = 300
+PATIENCE_SECONDS = 900
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,11 @@ class Site:
         assert ended.status == 0, ended.output
         return ended
 
-    def info(self) -> dict[str, Any]:
-        """What vllm_deployment_info returns."""
+    def info(self, **options: Any) -> dict[str, Any]:
+        """What vllm_deployment_info returns with these options."""
         command = ["ansible", f"--inventory={self._scenario / 'inventory.yml'}", "--one-line", self.host]
         command += ["--module-name=llmops.inference.vllm_deployment_info"]
+        command += ["--args", json.dumps(options)] if options else []
         output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
         assert "SUCCESS => " in output, output
         return dict(json.JSONDecoder().raw_decode(output.partition("SUCCESS => ")[2])[0])  # warnings may follow

@@ -22,7 +22,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._gpu_health impor
 from ansible_collections.llmops.inference.plugins.module_utils._interfaces import read_interfaces
 from ansible_collections.llmops.inference.plugins.module_utils._places import Paths
 from ansible_collections.llmops.inference.plugins.module_utils._ticket import Ticket
-from ansible_collections.llmops.inference.plugins.module_utils._unit_links import units_of
+from ansible_collections.llmops.inference.plugins.module_utils._unit_links import UnitLinks
 from ansible_collections.llmops.inference.tests.unit import scene
 
 ADDRESSES = ["10.0.0.1", "10.0.0.2"]
@@ -192,9 +192,13 @@ def test_another_ray_unit_is_another_start_of_the_service() -> None:
     assert ticket(rendered(0, executor="ray")).digest != ticket(rendered(0, executor="ray", master_port=29511)).digest
 
 
-def test_rays_unit_is_linked_where_there_is_one() -> None:
-    assert units_of(["large"], rendered(0))[-1] == "vllm-watchdog@large.timer"
-    assert units_of(["large"], rendered(0, executor="ray"))[-1] == "vllm-ray-head.service"
+def test_rays_unit_is_linked_where_there_is_one(tmp_path: Path) -> None:
+    links = UnitLinks(Paths(unit_directory=str(tmp_path), quadlet_directory=str(tmp_path)))
+
+    def linked(files: Mapping[str, File]) -> set[str]:
+        return {Path(link).name for link in links.differences(files)}
+
+    assert linked(rendered(0, executor="ray")) - linked(rendered(0)) == {"vllm-ray-head.service"}
 
 
 def test_an_engine_without_ray_is_refused() -> None:
