@@ -278,7 +278,7 @@ def order(instance: Instance) -> list[str]:
     attempt_seconds = _start_seconds(instance) + stop_seconds(instance) + RESTART_PAUSE_SECONDS
     lines = [
         f"StartLimitBurst={START_LIMIT_BURST}",
-        # Who follows the first of several hosts has no limit: that one's ends the attempts of all, and it may come late.
+        # Who follows the first of several hosts has no limit: that one's ends all attempts, and it may come late.
         f"StartLimitIntervalSec={0 if instance.follows else (START_LIMIT_BURST + 1) * attempt_seconds}",
     ]
     if instance.planned.start_after:
