@@ -20,7 +20,7 @@ from typing import Any, Optional
 
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = "/run/llmops-inference"
-PATIENCE_SECONDS = 300
+PATIENCE_SECONDS = 900
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,11 @@ class Site:
         command += [f"--module-name=llmops.inference.{name}", *([f"--args={json.dumps(options)}"] if options else [])]
         output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
         assert "SUCCESS => " in output, output
-        return dict(json.loads(output.partition("SUCCESS => ")[2]))
+        return dict(json.JSONDecoder().raw_decode(output.partition("SUCCESS => ")[2])[0])  # warnings may follow
 
-    def info(self) -> dict[str, Any]:
-        """What vllm_deployment_info returns."""
-        return self.module("vllm_deployment_info")
+    def info(self, **options: Any) -> dict[str, Any]:
+        """What vllm_deployment_info returns with these options."""
+        return self.module("vllm_deployment_info", **options)
 
     def run(self, command: str, check: bool = True) -> str:
         """Run a shell command on the host and return what it wrote."""
