@@ -95,6 +95,9 @@ _SIGNATURES: Sequence[_Signature] = (
     _signature("killed", r"Main process exited, code=(killed|dumped)", "find out who sent the signal"),
 )
 
+# Every kind that ``cause`` may return.
+KINDS = (*dict.fromkeys(signature.kind for signature in _SIGNATURES), "engine_error", "unknown")
+
 # The engine's words for "something below failed"; the cause is elsewhere.
 _WRAPPER = re.compile(r"Engine core initialization failed|See root cause above|Engine process failed to start")
 _EXCEPTION = re.compile(r"^[\w.]*(Error|Exception|Interrupt|Exit)\b: ")

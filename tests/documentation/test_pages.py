@@ -59,7 +59,7 @@ def test_every_example_is_valid_and_sets_only_variables_that_roles_have(name: st
         play = tmp_path / "play.yml"
         play.write_text(text, encoding="utf-8")
         ansible("ansible-playbook", "-i", "gpu_hosts,vllm,", "--syntax-check", str(play))
-    used = set(re.findall(r"^\s*(?:- )?(vllm_(?:runtime|models|services|gateway)_\w+):", text, re.MULTILINE))
+    used = set(re.findall(r"^\s*(?:- )?(vllm_(?:runtime|models|services|gateway|monitoring)_\w+):", text, re.MULTILINE))
     assert not used - role_variables()
 
 
