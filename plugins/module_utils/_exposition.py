@@ -11,6 +11,10 @@ from dataclasses import dataclass
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
+# Labels and value.
+Samples = Sequence[tuple[Mapping[str, str], float]]
+
+
 @dataclass(frozen=True)
 class Family:
     """One metric: its name, its kind (``counter`` or ``gauge``), what it means, and its samples by their labels."""
@@ -18,7 +22,7 @@ class Family:
     name: str
     kind: str
     help: str
-    samples: Sequence[tuple[Mapping[str, str], float]]
+    samples: Samples
 
 
 def exposition(families: Iterable[Family]) -> str:

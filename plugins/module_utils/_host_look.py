@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ._episodes import Life
-from ._exposition import Family, exposition
+from ._exposition import Family, Samples, exposition
 from ._history import read_history
 from ._in_force import InForce, read_in_force
 from ._incident_counts import SETTLED_SECONDS, IncidentCounts, read_counts
@@ -78,7 +78,7 @@ def families(
         for name in services
         for state in _UNIT_STATES
     ]
-    number = [] if in_force.number is None else [({}, float(in_force.number))]
+    number: Samples = [] if in_force.number is None else [({}, float(in_force.number))]
     memory = [({"service": name}, float(resident[name])) for name in services]
     return [
         Family("llmops_look_timestamp_seconds", "gauge", "When this was written, in Unix time.", [({}, now)]),
@@ -92,7 +92,7 @@ def families(
     ]
 
 
-def _infos(in_force: InForce) -> list[tuple[Mapping[str, str], float]]:
+def _infos(in_force: InForce) -> Samples:
     version = (in_force.plan.engine_version if in_force.plan else None) or ""
     return [
         (
@@ -108,7 +108,7 @@ def _infos(in_force: InForce) -> list[tuple[Mapping[str, str], float]]:
     ]
 
 
-def _incidents(services: Sequence[str], counts: IncidentCounts) -> list[tuple[Mapping[str, str], float]]:
+def _incidents(services: Sequence[str], counts: IncidentCounts) -> Samples:
     """Services that left the generation keep what was counted of them."""
     known = {**dict.fromkeys(services, KINDS), "": _HOST_KINDS}
     rows = []

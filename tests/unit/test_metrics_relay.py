@@ -170,7 +170,7 @@ def test_it_serves_get_and_nothing_else(tmp_path: Path, engine: HTTPServer) -> N
 def test_a_peer_that_is_not_allowed_gets_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Settings, "allows", lambda self, address: False)
     server = _metrics_relay.Server(relay(tmp_path))
-    with running(server), socket.create_connection(server.server_address[:2], timeout=5) as connection:
+    with running(server), socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=5) as connection:
         connection.sendall(b"GET /targets HTTP/1.0\r\n\r\n")
         with suppress(ConnectionResetError):
             assert connection.recv(1) == b""
