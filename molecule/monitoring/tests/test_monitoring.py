@@ -221,7 +221,7 @@ def test_what_measures_is_small() -> None:
 def test_how_long_data_and_journal_are_kept() -> None:
     (flags,) = prometheus("status/flags")
     assert flags["storage.tsdb.retention.time"] == "30d"
-    assert flags["storage.tsdb.retention.size"] == "20GB"
+    assert flags["storage.tsdb.retention.size"] == "20GiB"
     for host in (MONITORED, MONITOR):
         shown = host.check_output("systemd-analyze cat-config systemd/journald.conf")
         assert re.findall(r"^(SystemMaxUse|MaxRetentionSec)=(.+)$", shown, re.MULTILINE) == [
@@ -302,11 +302,15 @@ def dashboard_queries() -> dict[str, str]:
 
 
 def alert_selectors() -> dict[str, str]:
-    """Every series that a rule reads. An alert's own expression is empty as long as all is well."""
+    """Every series that a rule reads. An alert's own expression is empty as long as all is well.
+
+    DCGM's exporter is not here, and the host tells of NUMA nodes only where engines run on them.
+    """
     text = MONITOR.check_output("cat /etc/prometheus/vllm.rules.yml")
     expressions = re.findall(r"expr: (\|\n(?: {10,}.*\n)+|.*\n)", text)
     pattern = re.compile(r'(?<![\w:"$])(?:vllm:|llmops[:_]|gpu_|haproxy_|probe_|prometheus_|up\b)[\w:]*(?:\{[^}]*\})?')
     found = {selector for expression in expressions for selector in pattern.findall(expression)}
+    found -= {"llmops_device_used_bytes"}
     return {selector: selector for selector in found}
 
 
