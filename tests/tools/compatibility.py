@@ -9,6 +9,7 @@ written anew only where both ``make test`` and ``make test-matrix`` have been ru
 
 from __future__ import annotations
 
+import fcntl
 import json
 import platform
 import subprocess
@@ -42,11 +43,13 @@ def read() -> dict[str, dict[str, dict[str, str]]]:
 
 
 def note(table: str, row: str, **facts: str) -> None:
-    """Add facts to a row of the record."""
-    record = read()
-    record.setdefault(table, {}).setdefault(row, {}).update(facts)
+    """Add facts to a row of the record, to which steps that run at the same time add, too."""
     RECORD.parent.mkdir(parents=True, exist_ok=True)
-    RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    with RECORD.with_suffix(".lock").open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        record = read()
+        record.setdefault(table, {}).setdefault(row, {}).update(facts)
+        RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def verdict(passed: bool) -> str:

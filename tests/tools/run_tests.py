@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the tests of this checkout one after the other and ends with the line ``N passed, N failed``.
+"""Runs the tests of this checkout, two steps at a time, and ends with the line ``N passed, N failed``.
 
 Arguments: names of steps; or ``--fast``, for lint and unit tests; or ``--all``, for the LONG ones as well.
 What a step printed is in build/reports/STEP.log, and on the terminal when it failed.
@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -24,6 +25,10 @@ IN_TESTBED = str(ROOT / "tests" / "testbed" / "in-testbed")
 LINES_OF_A_FAILURE = 200
 # Measure or replace engines under load for many minutes each: `make test-all`, or by name.
 LONG = ("faults", "gateway", "upgrade", "validation", "compare", "tune", "awx-host", "tutorial")
+# Compare speeds, which work beside them would spoil: each runs alone, after the others.
+ALONE = ("compare", "tune")
+# An engine that starts keeps one core busy, and the tests of two scenarios wait for different things.
+AT_ONCE = 2
 
 
 def counts(report: Path) -> tuple[int, int]:
@@ -100,11 +105,16 @@ def steps(arguments: list[str]) -> list[tuple[str, list[str]]]:
 def main() -> int:
     """Run the steps and return the exit status."""
     REPORTS.mkdir(parents=True, exist_ok=True)
+    wanted = steps(sys.argv[1:])
+    together = [step for step in wanted if step[0] not in ALONE]
     results = []
-    for step, command in steps(sys.argv[1:]):
-        results.append(run(step, command))
-        if step in scenario_names():
-            compatibility.note_scenario(step, passed=not results[-1][1])
+    for at_once, group in ((AT_ONCE, together), (1, [step for step in wanted if step not in together])):
+        with ThreadPoolExecutor(at_once) as pool:
+            running = {pool.submit(run, *step): step[0] for step in group}
+            for ended in as_completed(running):
+                results.append(ended.result())
+                if running[ended] in scenario_names():
+                    compatibility.note_scenario(running[ended], passed=not results[-1][1])
     failed = sum(result[1] for result in results)
     if not sys.argv[1:]:
         compatibility.note("runs", "make test", result=compatibility.verdict(not failed))
