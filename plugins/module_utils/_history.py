@@ -43,13 +43,13 @@ def episodes(
     journal: Journal, services: Sequence[str], gpus: Mapping[str, Sequence[str]], since: float
 ) -> list[Episode]:
     """Return what went wrong with these services, and with GPUs, since a Unix time."""
-    return _read(journal, services, gpus, since)[1]
+    return read_history(journal, services, gpus, since)[1]
 
 
-def _read(
+def read_history(
     journal: Journal, services: Sequence[str], gpus: Mapping[str, Sequence[str]], since: float
 ) -> tuple[list[Life], list[Episode]]:
-    """Return the lives of services, and what went wrong."""
+    """Return the lives of these services since a Unix time, and what went wrong with them and with GPUs."""
     told = lives(journal.lives(services, since))
     ends = [life.invocation for life in told if life.crashed][-_MOST_ENDS:]
     written = {invocation: journal.invocation(invocation, _LINES_OF_AN_END) for invocation in ends}
@@ -60,7 +60,7 @@ def history(
     journal: Journal, services: Sequence[str], gpus: Mapping[str, Sequence[str]], since: float
 ) -> dict[str, list[dict[str, Any]]]:
     """Return ``incidents`` and ``incident_rates`` of these services since a Unix time."""
-    told, found = _read(journal, services, gpus, since)
+    told, found = read_history(journal, services, gpus, since)
     begin = max(since, journal.oldest(since) or since)
     now = time.time()
     return {

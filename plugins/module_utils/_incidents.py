@@ -105,6 +105,9 @@ _SIGNATURES: Sequence[_Signature] = (
     ),
 )
 
+# Every kind that ``cause`` may return.
+KINDS = (*dict.fromkeys(signature.kind for signature in _SIGNATURES), "engine_error", "unknown")
+
 # The engine's words for "something below failed"; the cause is elsewhere.
 _WRAPPER = re.compile(r"Engine core initialization failed|See root cause above|Engine process failed to start")
 _EXCEPTION = re.compile(r"^[\w.]*(Error|Exception|Interrupt|Exit)\b: ")

@@ -31,7 +31,7 @@ _ENGINE_KEY = re.compile(r"[!#-&(-\[\]-~]{1,512}")
 # Of `openssl rand -hex 16`, 128 bits; a hash protects nothing that can be guessed.
 SHORTEST_KEY = 32
 
-_EVERY_ADDRESS = ("0.0.0.0", "::")
+EVERY_ADDRESS = ("0.0.0.0", "::")
 
 
 def services_of(hosts: Iterable[str], variables: Mapping[str, Mapping[str, Any]], gateway: str) -> list[dict[str, Any]]:
@@ -74,7 +74,7 @@ def _service_of(
             "from the file system, reaches none: give it a port instead of `socket: true`, or leave it out of "
             "vllm_gateway_services."
         )
-    elif address in _EVERY_ADDRESS:
+    elif address in EVERY_ADDRESS:
         address = "127.0.0.1" if host == gateway else str(variables.get("ansible_host") or host)
     elif host != gateway and _is_loopback(address):
         problems.append(

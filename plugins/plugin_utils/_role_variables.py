@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -21,6 +22,11 @@ def options_of(role: str, roles: Path = ROLES) -> set[str]:
     path = roles / role / "meta" / "argument_specs.yml"
     entry_points = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"].values()
     return {name for entry_point in entry_points for name in entry_point.get("options", {})}
+
+
+def default_of(role: str, name: str, roles: Path = ROLES) -> Any:
+    """Return the default of a variable of a role, as the file has it; KeyError where there is none."""
+    return yaml.safe_load((roles / role / "defaults" / "main.yml").read_text(encoding="utf-8"))[name]
 
 
 def misnamed(role: str, present: Iterable[str], results: Iterable[str] = (), roles: Path = ROLES) -> list[str]:

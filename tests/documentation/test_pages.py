@@ -24,7 +24,7 @@ TUTORIAL = ROOT / "docs" / "tutorial.md"
 TRANSLATIONS = sorted((ROOT / "docs" / "fr").glob("*.md"))
 # Kinds for which there is no line to look for.
 WITHOUT_A_LINE = {"engine_error", "unknown"}
-OF_ROLES = r"vllm_(?:runtime|models|services|gateway|validation|experiment|bundle)_\w+"
+OF_ROLES = r"vllm_(?:runtime|models|services|gateway|validation|experiment|bundle|monitoring)_\w+"
 # Programs that other tests run with these very arguments, or that a user has of somebody else.
 OTHER_PROGRAMS = {"python3", "ansible-galaxy", "export", "ansible-inventory", "sha256sum"}
 

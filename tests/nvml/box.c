@@ -164,6 +164,8 @@ static void read_gpu(struct parser *p)
     if (gpu->reserved > gpu->total)
         words_mistake(p, "reserved= is more than memory=");
     gpu->watts = words_number(p, "power", "0");
+    gpu->celsius = words_number(p, "temperature", "0");
+    gpu->busy = words_number(p, "busy", "0");
     const char *compute = words_value_of(p, "compute", NULL);
     if (sscanf(compute, "%u.%u", &gpu->compute_major, &gpu->compute_minor) != 2)
         words_mistake(p, "compute=%s is not a compute capability such as 9.0", compute);

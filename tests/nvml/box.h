@@ -36,6 +36,8 @@ struct gpu {
     char uuid[MAX_TEXT], name[MAX_TEXT];
     unsigned long long total, reserved, used; /* bytes; used: beyond what the processes hold */
     unsigned long long watts;            /* 0: the model does not tell its power */
+    unsigned long long celsius;          /* 0: nor its temperature */
+    unsigned long long busy;             /* percent of the time */
     unsigned compute_major, compute_minor;
     int numa, own_numa; /* own_numa: the GPU's own memory as a NUMA node (Grace); -1: none */
     unsigned long cpus[CPU_WORDS];

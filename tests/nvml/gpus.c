@@ -85,6 +85,24 @@ nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned *milliwatts)
     return NVML_SUCCESS;
 }
 
+nvmlReturn_t nvmlDeviceGetTemperature(nvmlDevice_t device, unsigned sensor, unsigned *celsius)
+{
+    BEGIN_GPU(device);
+    (void)sensor; /* a GPU has one */
+    const struct gpu *gpu = standin_gpu(device);
+    if (gpu->celsius == 0)
+        return NVML_ERROR_NOT_SUPPORTED;
+    *celsius = (unsigned)gpu->celsius;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *percent)
+{
+    BEGIN_GPU(device);
+    percent->gpu = percent->memory = (unsigned)standin_gpu(device)->busy;
+    return NVML_SUCCESS;
+}
+
 /* The power never changes, so that the energy is what it gave since the machine was started. */
 nvmlReturn_t nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t device, unsigned long long *millijoules)
 {

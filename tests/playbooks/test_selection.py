@@ -15,7 +15,7 @@ from ansible_collections.llmops.inference.tests.unit.scene import QWEN3_8B
 
 GATEWAY = "molecule/gateway/inventory.yml"
 TOPOLOGY = ROOT / "tests" / "gpu" / "topologies" / "h100-80gb.json"
-ROLES = {"runtime": "vllm_runtime", "models": "vllm_models", "services": "vllm_services", "gateway": "vllm_gateway"}
+ROLES = {name: f"vllm_{name}" for name in ("runtime", "models", "services", "gateway", "monitoring")}
 # Run by its name only: it asks the services for minutes.
 ASKED_FOR = {"validate": "vllm_validation"}
 
@@ -66,6 +66,13 @@ def test_the_tag_plan_plans_and_changes_nothing() -> None:
 def test_a_limit_is_kept_by_every_play(host: str) -> None:
     listed = ansible("ansible-playbook", "-i", GATEWAY, "site.yml", "--list-hosts", "--limit", host)
     assert set(re.findall(r"^      (\S+)$", listed, re.MULTILINE)) == {host}
+
+
+@pytest.mark.parametrize(("inventory", "hosts"), [("gateway", set()), ("monitoring", {"monitor", "monitored"})])
+def test_monitoring_costs_nothing_where_nobody_watches(inventory: str, hosts: set[str]) -> None:
+    path = f"molecule/{inventory}/inventory.yml"
+    listed = ansible("ansible-playbook", "-i", path, "playbooks/monitoring.yml", "--list-hosts")
+    assert set(re.findall(r"^      (\S+)$", listed, re.MULTILINE)) == hosts
 
 
 def test_what_a_gateway_routes_does_not_depend_on_the_limit() -> None:
