@@ -14,12 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.llmops.inference.plugins.module_utils import _render, _units
-from ansible_collections.llmops.inference.plugins.module_utils._engine import (
-    Engine,
-    check_engine_args,
-    environment_text,
-)
+from ansible_collections.llmops.inference.plugins.module_utils import _environment_file, _render, _units
+from ansible_collections.llmops.inference.plugins.module_utils._engine import Engine, check_engine_args
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._generation import File, changed_paths
 from ansible_collections.llmops.inference.plugins.module_utils._gpu_health import DEFAULT_ANSWERS
@@ -156,7 +152,7 @@ def test_units_are_sandboxed(tmp_path: Path, accelerator: str, keys: dict[str, A
 
 
 def test_quotes_and_backslashes_survive_an_environment_file() -> None:
-    assert environment_text({"B": 'say "hi" \\ $HOME', "A": "1"}) == 'A="1"\nB="say \\"hi\\" \\\\ $HOME"\n'
+    assert _environment_file.to_text({"B": 'say "hi" \\ $HOME', "A": "1"}) == 'A="1"\nB="say \\"hi\\" \\\\ $HOME"\n'
 
 
 def test_only_neighbours_on_a_device_wait_for_each_other() -> None:

@@ -355,6 +355,7 @@ def test_an_engine_upgrade_is_rolled_back_with_its_version() -> None:
     label = "0.32.0+relabelled"
     site.run(
         f"mkdir -p /opt/vllm/{label}/bin && cp /opt/vllm/0.32.0/bin/vllm /opt/vllm/{label}/bin/"
+        f" && ln -s ../0.32.0/lib /opt/vllm/{label}/lib"
         f' && sed \'s/"version": "0.32.0"/"version": "{label}"/\' /opt/vllm/0.32.0/engine.json'
         f" > /opt/vllm/{label}/engine.json"
     )
