@@ -50,7 +50,8 @@ class Verdict:
         """The answer to an agent check; nothing leaves the server as it is."""
         if self.up is None:
             return "\n"
-        return "up\n" if self.up else f"down#{self.why}\n"
+        # HAProxy reads words: without the space the whole would be one that it does not know, and ignores.
+        return "up\n" if self.up else f"down #{self.why}\n"
 
 
 @dataclass

@@ -64,7 +64,7 @@ def test_one_miss_is_none_and_one_token_is_enough() -> None:
     verdict.take("no token")
     assert verdict.word() == "up\n"
     verdict.take("no token within 3 s")
-    assert verdict.word() == "down#no token within 3 s\n"
+    assert verdict.word() == "down #no token within 3 s\n"
     verdict.take(None)
     assert verdict.word() == "up\n"
 

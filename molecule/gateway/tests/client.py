@@ -197,9 +197,9 @@ def wait_for(server: str, state: str, seconds: float, gateway: str = "gateway") 
 
 
 def play(*arguments: str, status: int = 0) -> str:
-    """Run a playbook of the scenario, which has to end with that status, and return what it printed."""
+    """Run a playbook of the scenario, which has to end with that status, and return what it printed on one line."""
     directory = Path(__file__).resolve().parents[1]
     command = ["ansible-playbook", "--inventory", str(directory / "inventory.yml"), *arguments]
     ran = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, timeout=300)
     assert ran.returncode == status, ran.stdout + ran.stderr
-    return ran.stdout
+    return " ".join(ran.stdout.split())
