@@ -1,11 +1,12 @@
 # Everything a developer runs; the work is done by small scripts under tests/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean lint docs test-fast test test-all test-matrix compatibility release bench-plan bench-plan-speed bench-plan-engine bench-gateway clean
+.PHONY: help setup demo demo-clean bundle lint docs test-fast test test-all test-matrix compatibility release bench bench-no-change bench-serving bench-fleet bench-plan bench-plan-speed bench-plan-engine bench-gateway clean
 
 help:
 	@echo "make setup       tools and this collection in .venv"
 	@echo "make demo        three model endpoints on a test host of this machine, then their speeds"
 	@echo "make demo-clean  remove what the demo made"
+	@echo "make bundle      all that hosts without the internet need, in one verified directory"
 	@echo "make lint        format, types, roles, playbooks, documentation"
 	@echo "make docs        the documentation as a site, build/docs/html/index.html"
 	@echo "make test-fast   lint and unit tests"
@@ -14,6 +15,8 @@ help:
 	@echo "make test-matrix ansible-test on every ansible-core and Python that the collection supports"
 	@echo "make compatibility  docs/compatibility.md of what was run in this checkout, and what was not"
 	@echo "make release VERSION=1.0.0  its version and its changelog, to look at and to commit"
+	@echo "make bench       what all of it costs, measured into docs/benchmarks.md; two hours and the machine for itself"
+	@echo "make bench-no-change, bench-serving, bench-fleet  one part of that"
 	@echo "make bench-plan  how fast plans are made, and whether the real engine agrees with them"
 	@echo "make bench-gateway  what the gateway adds to an engine, measured into docs/gateway-overhead.md"
 	@echo "make clean       remove .venv and the test hosts of this checkout"
@@ -29,6 +32,11 @@ demo: setup
 demo-clean:
 	@tests/testbed/in-testbed tests/testbed/demo down
 	@tests/testbed/in-testbed --remove
+
+# VARS is a file of the hosts' variables, DIR the directory to make (docs/air-gapped.md).
+DIR = build/bundle
+bundle: setup
+	@.venv/bin/ansible-playbook playbooks/bundle.yml -e vllm_bundle_dir=$(abspath $(DIR)) $(if $(VARS),-e @$(VARS))
 
 lint: setup
 	@tests/tools/lint
@@ -55,12 +63,26 @@ compatibility: setup
 release: setup
 	@tests/tools/release "$(VERSION)"
 
+# Each measures ratios within one run; the page is written from what all of them have kept.
+bench: bench-no-change bench-serving bench-fleet bench-plan bench-gateway
+
+BENCHMARK = PYTHONPATH=.venv/collections tests/testbed/in-testbed python tests/bench
+bench-no-change: setup
+	@$(BENCHMARK)/no_change.py && $(BENCHMARK)/page.py
+
+bench-serving: setup
+	@$(BENCHMARK)/serving.py && $(BENCHMARK)/page.py
+
+bench-fleet: setup
+	@$(BENCHMARK)/fleet.py && $(BENCHMARK)/page.py
+
 # PARTS=speed or PARTS=engine does one part only; HOSTS="1 100" plans for so many hosts only.
 PARTS = speed engine
 bench-plan: $(PARTS:%=bench-plan-%)
 
 bench-plan-speed: setup
 	@PYTHONPATH=.venv/collections .venv/bin/python tests/bench/plan_speed.py $(if $(HOSTS),--hosts $(HOSTS))
+	@PYTHONPATH=.venv/collections .venv/bin/python tests/bench/page.py
 
 # Half an hour; nothing else should use much memory meanwhile.
 bench-plan-engine: setup

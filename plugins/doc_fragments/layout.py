@@ -70,9 +70,45 @@ options:
         default: auto
       tensor_parallel_size:
         description:
-          - Number of ranks over which the model is divided, one to a device.
-          - The default is the number of O(services[].gpus), or V(1) where they do not say.
+          - Number of ranks over which every layer is divided, one to a device.
+          - The default is such that the ranks of all stages are the number of O(services[].gpus), those of all hosts
+            together; V(1) where they do not say.
         type: int
+      pipeline_parallel_size:
+        description:
+          - Number of stages over which the layers are divided, each with O(services[].tensor_parallel_size) ranks.
+          - Where stages differ, the plan counts with the one on this host that needs most.
+        type: int
+        default: 1
+      multi_node:
+        description:
+          - The place of this host among several that run the service together. The role
+            P(llmops.inference.vllm_services#role) makes it of C(hosts); see the page on several hosts.
+          - Each host has the same number of ranks, in the order of the hosts, and plans for its own alone.
+        type: dict
+        suboptions:
+          node_rank:
+            description: Which of the addresses is this host's, from 0. That of rank 0 answers requests.
+            type: int
+            required: true
+          addresses:
+            description: IP addresses of the interconnect, one of each host, in the order of their ranks.
+            type: list
+            elements: str
+            required: true
+          master_port:
+            description:
+              - TCP port of the first host where the ranks meet. On the one after it every host tells the others how
+                its part of the service is.
+            type: int
+            default: 29501
+          executor:
+            description:
+              - V(mp) starts an engine on every host, which the engine's own executor joins.
+              - V(ray) starts one on the first host, which has a Ray cluster start the ranks.
+            type: str
+            choices: [mp, ray]
+            default: mp
       max_model_len:
         description:
           - Longest context in tokens, prompt and answer together.

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ._gpu_health import ANSWERS, DEFAULT_ANSWERS
+from ._multi_node import EXECUTORS
 from ._plan import ACCELERATORS, CALIBRATION, ON_OVERCOMMIT, Settings
 
 # Values that may be a number or a word are raw: ``_layout`` reads them, whatever a template made of them.
@@ -22,6 +23,16 @@ SERVICE_OPTIONS: dict[str, Any] = {
     "allow_from": {"type": "list", "elements": "str", "default": []},
     "gpus": {"type": "raw", "default": "auto"},
     "tensor_parallel_size": {"type": "int"},
+    "pipeline_parallel_size": {"type": "int", "default": 1},
+    "multi_node": {
+        "type": "dict",
+        "options": {
+            "node_rank": {"type": "int", "required": True},
+            "addresses": {"type": "list", "elements": "str", "required": True},
+            "master_port": {"type": "int", "default": 29501},
+            "executor": {"type": "str", "default": "mp", "choices": list(EXECUTORS)},
+        },
+    },
     "max_model_len": {"type": "raw", "default": "fit"},
     "memory_weight": {"type": "float"},
     "gpu_memory_utilization": {"type": "float"},

@@ -6,19 +6,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ._health import Generation
 from ._systemd import UnitState
 from ._unit_links import Links
 
 
 @dataclass(frozen=True)
 class Observed:
-    """A service as it is now; ``digest`` is what its engine was started with, ``problem`` why it is not healthy."""
+    """A service as it is now; ``digest`` is what its engine was started with, ``problem`` why it is not healthy.
+
+    ``brought`` is what it has generated when it was asked.
+    """
 
     state: UnitState
     digest: str | None
     problem: str | None
+    brought: Generation | None = None
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Changes:
     """What a deployment will do. Services are named in the order in which they start.
 
     ``files`` are those that differ, or are not as they were written; ``interrupted`` says that an earlier run left the
-    host in between.
+    host in between. ``answers`` are what the services that stay as they are have generated just now.
     """
 
     files: Sequence[str]
@@ -35,6 +40,7 @@ class Changes:
     remove: Sequence[str]
     links: Links
     interrupted: bool = False
+    answers: Mapping[str, Generation] = field(default_factory=dict)
 
     @property
     def any(self) -> bool:
@@ -55,13 +61,14 @@ def decide(
     links: Links | None = None,
     *,
     interrupted: bool = False,
+    asked: Sequence[str] = (),
 ) -> Changes:
     """Pure: which services start, restart (and why) and go.
 
     ``order`` is the start order of the plan, ``wanted`` the digest of each of its services, ``observed`` every
-    service that is on the host.
+    service that is on the host, ``asked`` those that are to restart in any case.
     """
-    start, restart = [], {}
+    start, restart, answers = [], {}, {}
     for name in order:
         now = observed.get(name)
         if now is None or now.state.active in ("inactive", "failed", "deactivating"):
@@ -72,5 +79,9 @@ def decide(
             restart[name] = f"it is {now.state.active} ({now.state.sub})"
         elif now.problem:
             restart[name] = now.problem
+        elif name in asked:
+            restart[name] = "asked for"
+        elif now.brought:
+            answers[name] = now.brought
     remove = sorted(name for name in observed if name not in wanted)
-    return Changes(files, start, restart, remove, links or {}, interrupted=interrupted)
+    return Changes(files, start, restart, remove, links or {}, interrupted=interrupted, answers=answers)

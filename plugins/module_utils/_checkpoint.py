@@ -22,6 +22,7 @@ from typing import Any
 
 from ._errors import InferenceError
 from ._geometry import FAMILIES, Geometry
+from ._multi_node import Stage
 from ._values import is_whole, printable, shown
 from ._weights import ELEMENT_BYTES, Tensor, TensorGroup, expected_tensors, group_tensors, rank_weights
 
@@ -51,12 +52,12 @@ class Checkpoint:
     def rope_theta(self) -> float | None:
         return self.geometry.rope_theta
 
-    def rank_weights(self, ranks: int, dtype_bytes: int | None = None) -> int:
-        """Return the bytes of weights on each of ``ranks`` tensor-parallel ranks.
+    def rank_weights(self, ranks: int, dtype_bytes: int | None = None, stage: Stage | None = None) -> int:
+        """Return the bytes of weights on each of ``ranks`` tensor-parallel ranks; with a ``stage``, of its layers.
 
         A stated total is divided as the tensors of that architecture are, evenly where they are unknown.
         """
-        divided = rank_weights(self.tensors, self.geometry, ranks, dtype_bytes)
+        divided = rank_weights(self.tensors, self.geometry, ranks, dtype_bytes, stage)
         if self.stated_bytes is None:
             return divided
         whole = rank_weights(self.tensors, self.geometry, 1, dtype_bytes)

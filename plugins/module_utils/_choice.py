@@ -138,7 +138,7 @@ def choose(
             chosen[sized.name] = Choice(named, reason)
     placeable = []
     for sized in waiting:
-        if sized.service.tensor_parallel_size > len(usable):
+        if sized.service.local_ranks > len(usable):
             refusals.append(_too_few(sized, devices, usable))
         else:
             placeable.append(sized)
@@ -164,7 +164,7 @@ def _named(sized: Sized, devices: Sequence[Device]) -> tuple[Device, ...] | Refu
 
 
 def _too_few(sized: Sized, devices: Sequence[Device], usable: Sequence[Device]) -> Refusal:
-    wanted = sized.service.tensor_parallel_size
+    wanted = sized.service.local_ranks
     problems = [device.problem for device in devices if device.problem is not None]
     return Refusal(
         sized.name,
@@ -195,7 +195,7 @@ def _search(services: Sequence[Sized], state: _State, place: int = 0) -> list[Ch
 
 def _is_enough(state: _State, rest: Sequence[Sized]) -> bool:
     """Whether what all devices have left is enough, were it one piece: where it is not, no search helps."""
-    needed = sum([item.service.tensor_parallel_size * (item.need_bytes + item.outside_bytes) for item in rest])
+    needed = sum([item.service.local_ranks * (item.need_bytes + item.outside_bytes) for item in rest])
     left = 0
     for device in state.devices:
         account = state.room.at(device)
@@ -206,7 +206,7 @@ def _is_enough(state: _State, rest: Sequence[Sized]) -> bool:
 
 def _key(state: _State, services: Sequence[Sized], place: int) -> tuple[object, ...]:
     """Return what decides whether the services from ``place`` on have room; a device itself where links matter."""
-    linked = any(sized.service.tensor_parallel_size > 1 for sized in services[place:])
+    linked = any(sized.service.local_ranks > 1 for sized in services[place:])
     return (place, *sorted(_signature(state.room.at(device), device, linked) for device in state.devices))
 
 
@@ -231,7 +231,7 @@ def _candidates(sized: Sized, state: _State, anywhere: bool = False) -> list[tup
     """Return the sets of devices with room for a service, the lowest cost first."""
     offers = {device.id: _offer(sized, device, state) for device in state.devices}
     found = []
-    for option in state.sets_of(sized.service.tensor_parallel_size):
+    for option in state.sets_of(sized.service.local_ranks):
         offer = offers[option.devices[0].id]
         if len(option.devices) > 1:
             offer = _joint(sized, option, [offers[device.id] for device in option.devices], state)
@@ -293,7 +293,7 @@ def _cost(sized: Sized, option: _Set, offer: _Offer, state: _State) -> Cost:
     cramped = not offer.roomy
     if len(option.devices) == 1:
         others = state.room.at(option.devices[0]).services
-        sharded = len([other for other in others if other.service.tensor_parallel_size > 1])
+        sharded = len([other for other in others if other.service.local_ranks > 1])
         return (cramped, sharded, option.degraded, -offer.free if cramped else offer.left)
     mine = start_key(sized)
     bigger = [other for device in option.devices for other in state.room.at(device).services if start_key(other) < mine]

@@ -10,9 +10,10 @@ import json
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Callable
 
-from . import _incidents, _progress
+from . import _environment_file, _incidents, _progress
 from ._changes import Changes, Observed, decide
 from ._errors import InferenceError
 from ._generation import File, GenerationStore, changed_paths
@@ -48,12 +49,8 @@ def watched(files: Mapping[str, File]) -> dict[str, bool]:
 
 
 def variables(file: File | None) -> dict[str, str]:
-    """The environment variables of a file that was written for systemd; none where there is no file."""
-    found = {}
-    for line in file.text.splitlines() if file else []:
-        name, _equals, quoted = line.partition("=")
-        found[name] = quoted[1:-1].replace('\\"', '"').replace("\\\\", "\\")
-    return found
+    """The environment variables of a file; none where there is no file."""
+    return _environment_file.from_text(file.text) if file else {}
 
 
 def api_key(files: Mapping[str, File], service: str) -> str | None:
@@ -67,8 +64,8 @@ def endpoint(files: Mapping[str, File], ticket: Ticket) -> Endpoint:
 
 
 def endpoints(files: Mapping[str, File]) -> dict[str, Endpoint]:
-    """Where each service of a generation's files answers."""
-    return {name: endpoint(files, ticket) for name, ticket in tickets(files).items()}
+    """Where each service of a generation's files answers; one that answers on another host is not among them."""
+    return {name: endpoint(files, ticket) for name, ticket in tickets(files).items() if ticket.answers}
 
 
 class Deployment:
@@ -106,38 +103,45 @@ class Deployment:
     def observe(self, files: Mapping[str, File], ask: bool = True) -> dict[str, Observed]:
         """Every service of the host: those of ``files`` (the generation in force) and any that systemd still runs.
 
-        With ``ask`` each active one is asked for a token, and the answer is its health.
+        With ``ask`` each active one is asked for a token, all side by side, and the answer is its health.
         """
         known = tickets(files)
         names = sorted(set(known) | set(self._systemd.loaded_services()))
         states = self._systemd.states(names)
         addresses = endpoints(files) if ask else {}
-        return {name: self._observe_one(name, states[name], addresses.get(name)) for name in names}
+        with ThreadPoolExecutor(max_workers=max(1, len(names))) as threads:
+            found = threads.map(lambda name: self._observe_one(name, states[name], addresses.get(name)), names)
+            return dict(zip(names, found))
 
     def _observe_one(self, name: str, state: UnitState, address: Endpoint | None) -> Observed:
-        digest, problem = None, None
+        digest, problem, brought = None, None, None
         # Never started, or not by us: the digests differ, which is the answer.
         with contextlib.suppress(OSError, ValueError, KeyError):
             digest = json.loads(started_path(name).read_text())["digest"]
         if state.is_active and address is not None:
             try:
-                generate(address, tokens=1, deadline=self._gate_seconds)
+                brought = generate(address, tokens=1, deadline=self._gate_seconds)
             except InferenceError as error:
                 problem = str(error)
-        return Observed(state, digest, problem)
+        return Observed(state, digest, problem, brought)
 
-    def compare(self, order: Sequence[str], wanted: Mapping[str, File], kept: int | None = None) -> Changes:
-        """What has to change on this host to get to the ``wanted`` files, where stated those of ``kept``."""
+    def compare(
+        self, order: Sequence[str], wanted: Mapping[str, File], kept: int | None = None, asked: Sequence[str] = ()
+    ) -> Changes:
+        """What has to change on this host to get to the ``wanted`` files, where stated those of ``kept``.
+
+        Services that are ``asked`` to restart do.
+        """
         base = self.base()
         before = self.store.read(base)
         digests = {name: ticket.digest for name, ticket in tickets(wanted).items()}
         interrupted = self.record.read() is not None
-        links = dict(self._links.differences(order))
+        links = dict(self._links.differences(wanted))
         number = base if kept is None else kept
         if number is not None and number != self.store.current() and (kept is not None or not interrupted):
             links[str(self.store.link)] = self.store.link_change(number)
         files = sorted({*changed_paths(before, wanted), *self.store.damage(base)})
-        return decide(order, digests, self.observe(before), files, links, interrupted=interrupted)
+        return decide(order, digests, self.observe(before), files, links, interrupted=interrupted, asked=asked)
 
     def apply(self, changes: Changes, wanted: Mapping[str, File], keep: int, kept: int | None = None) -> int:
         """Bring ``wanted`` into force and return its generation; on failure the previous one serves again.
@@ -173,11 +177,11 @@ class Deployment:
 
     def _switch(self, number: int, changes: Changes, wanted: Mapping[str, File]) -> None:
         names = list(tickets(wanted))
-        self._links.add(names)
+        self._links.add(wanted)
         self.store.stage(number)
         self._stop(changes)
         self.store.switch(number)
-        self._links.remove_except(names)
+        self._links.remove_except(wanted)
         self._systemd.reload()
         cursor = self._systemd.cursor()
         touched = [name for name in names if name in changes.touched]
@@ -226,11 +230,11 @@ class Deployment:
     def _return(self, transaction: Transaction) -> None:
         """The lasting half of the way back: what is read at the next start is the generation that served."""
         before = self._origin(transaction)
-        names = list(tickets(self.store.read(before)))
+        files = self.store.read(before)
         if before is not None:
-            self._links.add(names)
+            self._links.add(files)
         self.store.switch(before)
-        self._links.remove_except(names)
+        self._links.remove_except(files)
         if before is None:
             self._links.remove_all()
         self._systemd.reload()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 
 from ._errors import InferenceError
 from ._layout import Service
+from ._multi_node import MultiNode
 from ._plan import PlannedService
 from ._ticket import socket_path
 
@@ -22,7 +24,7 @@ class Engine:
     """An installed engine, as it described itself when it was installed.
 
     ``flags`` are the long options of ``vllm serve`` without their dashes; ``directory`` is the root of its virtual
-    environment, e.g. ``/opt/vllm/0.32.0``.
+    environment, e.g. ``/opt/vllm/0.32.0``, or ``image`` the id of the image that holds it, ``sha256:HEX``.
     """
 
     version: str
@@ -30,11 +32,13 @@ class Engine:
     accelerator: str
     directory: str
     flags: frozenset[str]
+    image: str | None = None
+    ray: str | None = None  # the version of Ray beside it
 
     @property
     def executable(self) -> str:
-        """Path of the console script that a unit starts."""
-        return f"{self.directory}/bin/vllm"
+        """The console script that a unit starts: its path, or its name where the image knows the path."""
+        return "vllm" if self.image else f"{self.directory}/bin/vllm"
 
 
 def check_engine_args(service: Service, engine: Engine) -> None:
@@ -46,6 +50,19 @@ def check_engine_args(service: Service, engine: Engine) -> None:
         raise InferenceError(
             f"service '{service.name}': socket: {engine.distribution} {engine.version} cannot listen on a unix socket; "
             "state a port instead",
+            service=service.name,
+        )
+    if service.multi_node and service.multi_node.executor == "mp" and "nnodes" not in engine.flags:
+        raise InferenceError(
+            f"service '{service.name}': hosts: {engine.distribution} {engine.version} has no flag 'nnodes', so that it "
+            "cannot run on several hosts by itself; install a version that has, or state executor: ray",
+            service=service.name,
+            flag="nnodes",
+        )
+    if service.multi_node and service.multi_node.executor == "ray" and engine.ray is None:
+        raise InferenceError(
+            f"service '{service.name}': executor: ray: {engine.directory} has no Ray; state its version as "
+            "vllm_runtime_ray_version, or leave executor out",
             service=service.name,
         )
     for flag in service.engine_args:
@@ -71,8 +88,10 @@ def config(service: Service, planned: PlannedService) -> dict[str, Any]:
     values: dict[str, Any] = {
         "model": service.model,
         "served-model-name": [service.served_model_name],
-        **({"host": service.host, "port": service.port} if service.port else {"uds": socket_path(service.name)}),
+        **_listening(service),
         "tensor-parallel-size": planned.tensor_parallel_size,
+        **({"pipeline-parallel-size": service.pipeline_parallel_size} if service.pipeline_parallel_size > 1 else {}),
+        **_executor(service.multi_node),
         "gpu-memory-utilization": planned.gpu_memory_utilization,
         "max-model-len": planned.max_model_len,
         "max-num-seqs": service.max_num_seqs,
@@ -91,6 +110,38 @@ def config(service: Service, planned: PlannedService) -> dict[str, Any]:
     return values
 
 
+def _listening(service: Service) -> dict[str, Any]:
+    """Where the engine answers requests; of several hosts the first alone does."""
+    if service.multi_node and service.multi_node.executor == "mp" and not service.multi_node.leads:
+        return {"headless": True}
+    return {"host": service.host, "port": service.port} if service.port else {"uds": socket_path(service.name)}
+
+
+def _executor(group: MultiNode | None) -> dict[str, Any]:
+    """How the engine gets at ranks on other hosts."""
+    if group is None:
+        return {}
+    if group.executor == "ray":
+        return {"distributed-executor-backend": "ray"}
+    return {
+        "distributed-executor-backend": "mp",
+        "nnodes": group.nodes,
+        "node-rank": group.node_rank,
+        "master-addr": group.leader,
+        "master-port": group.master_port,
+    }
+
+
+# Of the configuration, what the hosts of one service may have differently; the model is compared by its files.
+_PER_HOST = ("model", "headless", "host", "port", "node-rank", "gpu-memory-utilization")
+
+
+def common_digest(values: Mapping[str, Any], engine: Engine) -> str:
+    """Return a digest of what the engines of all hosts of a service have in common."""
+    common = {key: value for key, value in values.items() if key not in _PER_HOST}
+    return hashlib.sha256(json.dumps([engine.version, common], sort_keys=True).encode()).hexdigest()
+
+
 def config_text(values: Mapping[str, Any]) -> str:
     """The configuration file: YAML whose values are written as JSON, which every YAML parser reads.
 
@@ -101,28 +152,33 @@ def config_text(values: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def environment(service: Service, planned: PlannedService, engine: Engine) -> dict[str, str]:
-    """The service's environment without its secrets.
+def environment(
+    service: Service, planned: PlannedService, engine: Engine, interfaces: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The service's environment without its secrets; ``interfaces`` are the host's, by address.
 
     Caches live in a directory per service, because two engines that compile into one directory race; nothing is
-    fetched from a hub at run time. The ranks of a service are on one host and meet on its loopback: left alone they
-    meet on the first network interface, where the unit lets them reach nobody.
+    fetched from a hub at run time. The ranks of a service on one host meet on its loopback: left alone they meet on the
+    first network interface, where the unit lets them reach nobody. Those on several hosts meet on the interconnect.
     """
+    interface, address = _meeting_place(service, interfaces or {})
     state, cache = f"/var/lib/vllm/services/{service.name}", f"/var/cache/vllm/{service.name}"
     variables = {
-        "GLOO_SOCKET_IFNAME": "lo",
+        "GLOO_SOCKET_IFNAME": interface,
         "HOME": state,
         "HF_HOME": f"{cache}/huggingface",
         "HF_HUB_OFFLINE": "1",
-        "NCCL_SOCKET_IFNAME": "lo",
+        "NCCL_SOCKET_IFNAME": interface,
         "TORCHINDUCTOR_CACHE_DIR": f"{cache}/inductor",
         "TRITON_CACHE_DIR": f"{cache}/triton",
         "VLLM_CACHE_ROOT": f"{cache}/vllm",
         "VLLM_CONFIG_ROOT": f"{state}/config",
-        "VLLM_HOST_IP": "127.0.0.1",
+        "VLLM_HOST_IP": address,
         "VLLM_LOGGING_COLOR": "0",
         "VLLM_NO_USAGE_STATS": "1",
     }
+    if service.multi_node and service.multi_node.executor == "ray":
+        variables["RAY_ADDRESS"] = f"{service.multi_node.leader}:{service.multi_node.master_port}"
     if engine.accelerator == "cuda":
         variables["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
         variables["CUDA_VISIBLE_DEVICES"] = ",".join(planned.devices)
@@ -132,7 +188,16 @@ def environment(service: Service, planned: PlannedService, engine: Engine) -> di
     return variables
 
 
-def environment_text(variables: Mapping[str, str]) -> str:
-    """An EnvironmentFile= of systemd: double quotes, in which only the backslash and the quote need escaping."""
-    quoted = {name: value.replace("\\", "\\\\").replace('"', '\\"') for name, value in variables.items()}
-    return "".join(f'{name}="{value}"\n' for name, value in sorted(quoted.items()))
+def _meeting_place(service: Service, interfaces: Mapping[str, str]) -> tuple[str, str]:
+    """Return the network interface and the address at which the ranks of a service meet."""
+    if service.multi_node is None:
+        return "lo", "127.0.0.1"
+    address = service.multi_node.address
+    if address not in interfaces:
+        raise InferenceError(
+            f"service '{service.name}': no network interface of this host has {address}, at which the service's other "
+            f"hosts are to reach it (it has {', '.join(sorted(interfaces)) or 'none'}); correct "
+            "vllm_services_interconnect_address",
+            service=service.name,
+        )
+    return interfaces[address], address

@@ -18,6 +18,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Callable
 
 from ._errors import InferenceError
 from ._gpu_health import under
+from ._group_member import is_formed, join, leave, watch_group
 from ._health import generate, listening
 from ._nvml import read_topology
 from ._ports import clear_socket, listen_problem
@@ -46,17 +48,19 @@ def admit(ticket: Ticket) -> None:
     """Hold all devices of the service, with enough memory free on each, or fail with what stands in the way.
 
     Waits for neighbours that are starting (their start timeouts added up), and then for memory (its own start
-    timeout). Raises InferenceError naming holder, bytes and way out.
+    timeout); on several hosts the others then wait for the leader (the same again). Raises InferenceError naming
+    holder, bytes and way out.
     """
-    socket = ticket.endpoint.socket
-    problem = clear_socket(socket) if socket else listen_problem(ticket.host, ticket.port)
+    problem = _address_problem(ticket)
     if problem:
         # The engine itself would find out only after it has loaded the model.
         raise InferenceError(f"service '{ticket.service}' {problem}")
     _check_gpus(ticket)
     _wait(ticket, lambda: _take_devices(ticket), ticket.start_timeout * (ticket.neighbours + 1))
     try:
-        _wait(ticket, lambda: _missing_memory(ticket) or _missing_shared_memory(), ticket.start_timeout)
+        _wait(ticket, lambda: _missing_memory(ticket) or _missing_shared_memory(ticket), ticket.start_timeout)
+        if not ticket.answers:
+            _wait(ticket, lambda: join(ticket), ticket.start_timeout * (ticket.neighbours + 1))
     except BaseException:
         release(ticket)
         raise
@@ -70,25 +74,56 @@ def ready(ticket: Ticket) -> None:
     There is no deadline here: TimeoutStartSec= of the unit is the one limit. InferenceError where the engine ends
     before it listens: systemd does no more about that than to wait for this process.
     """
-    endpoint, engine = ticket.endpoint, int(os.environ["MAINPID"])
-    while not listening(endpoint):
-        if not _exists(engine):
-            raise InferenceError(f"the engine of service '{ticket.service}' ended before it listened")
-        time.sleep(_POLL_SECONDS)
-    if endpoint.socket:
-        os.chmod(endpoint.socket, _SOCKET_MODE)
-    measured = generate(endpoint, tokens=1, deadline=ticket.start_timeout)
-    _say(f"generated its first token in {measured.first_token_seconds:.2f} s")
+    endpoint = ticket.endpoint
+    if not ticket.answers:
+        _await_engine(ticket, lambda: is_formed(ticket), "the leader served")
+        _say("the leader has generated a token")
+    else:
+        _await_engine(ticket, lambda: listening(endpoint), "it listened")
+        if endpoint.socket:
+            os.chmod(endpoint.socket, _SOCKET_MODE)
+        measured = generate(endpoint, tokens=1, deadline=ticket.start_timeout)
+        _say(f"generated its first token in {measured.first_token_seconds:.2f} s")
     _check_gpus(ticket)
-    release(ticket)
+    _free_devices(ticket)
+
+
+def _await_engine(ticket: Ticket, is_so: Callable[[], bool], what: str) -> None:
+    engine = int(os.environ["MAINPID"])
+    while not is_so():
+        if not _exists(engine):
+            raise InferenceError(f"the engine of service '{ticket.service}' ended before {what}")
+        time.sleep(_POLL_SECONDS)
+
+
+def hold(ticket: Ticket) -> None:
+    """Stand for the ranks that Ray has on this host, until the unit stops or the group ends it."""
+    _say(f"Ray has the ranks of service '{ticket.service}' on this host")
+    threading.Event().wait()
 
 
 def release(ticket: Ticket) -> None:
-    """Free whatever this service holds, also devices of an earlier generation; those of others stay as they are."""
+    """Free whatever this service holds, also devices of an earlier generation, and leave its group."""
+    _free_devices(ticket)
+    if not ticket.answers:
+        leave(ticket)
+
+
+def _free_devices(ticket: Ticket) -> None:
+    """The locks of others stay as they are."""
     with _registry():
         for path in (RUNTIME_DIRECTORY / "locks").iterdir():
             if _holder(path) == ticket.service:
                 path.unlink()
+
+
+def _address_problem(ticket: Ticket) -> str | None:
+    """Why the engine will not be able to listen where it has to."""
+    if not ticket.answers:
+        return None
+    socket, group = ticket.endpoint.socket, ticket.group
+    problem = clear_socket(socket) if socket else listen_problem(ticket.host, ticket.port)
+    return problem or (listen_problem(group.address, group.master_port) if group else None)
 
 
 def _wait(ticket: Ticket, obstacle: Callable[[], str | None], limit: float) -> None:
@@ -133,8 +168,10 @@ def _missing_memory(ticket: Ticket) -> str | None:
     return None
 
 
-def _missing_shared_memory() -> str | None:
-    """Why /dev/shm has too little room for one more engine."""
+def _missing_shared_memory(ticket: Ticket) -> str | None:
+    """Why /dev/shm has too little room for one more engine; a container has one of its own."""
+    if ticket.container:
+        return None
     free = os.statvfs(_SHARED_MEMORY).f_bavail * os.statvfs(_SHARED_MEMORY).f_frsize
     if free < _SHARED_MEMORY_BYTES:
         return (
@@ -216,8 +253,8 @@ def _say(text: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """``admit|ready|release|look NAME``, called by the units."""
-    actions = {"admit": admit, "ready": ready, "release": release, "look": look}
+    """``admit|ready|release|look|group|hold NAME``, called by the units."""
+    actions = {"admit": admit, "ready": ready, "release": release, "look": look, "group": watch_group, "hold": hold}
     action, service = arguments
     generation = Path(__file__).resolve().parents[2]
     ticket_path = generation / "services" / service / "guard.json"

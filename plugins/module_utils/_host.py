@@ -8,11 +8,11 @@ from __future__ import annotations
 import grp
 import json
 import pwd
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from . import _kept, _render
+from . import _kept, _mounts, _quadlet, _render
 from ._access import refuse_unreadable
 from ._arguments import settings_from
 from ._calibration_store import CalibrationStore
@@ -25,13 +25,15 @@ from ._gpu_health import judged_by
 from ._guard_bundle import sources
 from ._health import generate
 from ._history import history, window
+from ._interfaces import read_interfaces
 from ._job import holder
 from ._journal import Journal
-from ._layout import parse_layout
+from ._layout import Service, parse_layout
 from ._nvml import import_from, read_topology
 from ._placement import inputs_digest, plan
 from ._places import PLAN_FILE, Paths
 from ._plan import Plan, PlannedService
+from ._podman import Podman, refuse_undescribed
 from ._ports import listen_problem
 from ._rows import service_row
 from ._runtime import read_engine
@@ -67,8 +69,10 @@ class Host:
     def __init__(self, params: Mapping[str, Any], run_command: RunCommand) -> None:
         import_from(params["tools_dir"])
         self._params = params
+        self._run = run_command
         self._systemd = Systemd(run_command)
         self._journal = Journal(run_command)
+        self.podman = Podman(run_command)
         self.paths = Paths(tools_dir=params["tools_dir"], user=params["user"], group=params["group"])
         self.store = GenerationStore(self.paths.config_root, _group_id(params["group"]))
         self.record = TransactionRecord(self.paths.transaction)
@@ -113,7 +117,7 @@ class Host:
         params = self._params
         settings = settings_from(params)
         services = parse_layout(params["services"], settings.accelerator)
-        engine = read_engine(params["engine_root"], settings.engine_version, settings.accelerator)
+        engine = read_engine(params["engine_root"], settings.engine_version, settings.accelerator, params["image"])
         for service in services:
             check_engine_args(service, engine)
         models = read_models(services)
@@ -126,14 +130,33 @@ class Host:
         if not made.fits:
             raise InferenceError(refusal_text(made), plan=made.to_dict())
         minors = {gpu.uuid: gpu.minor_number for gpu in topology.gpus if gpu.uuid and gpu.minor_number is not None}
-        box = _render.Box(engine, self.paths, minors, params["gpu_health"], self.store.digest_key())
+        interfaces = read_interfaces(self._run) if any(service.multi_node for service in services) else {}
+        containers = self._containers(engine.image, services, made) if engine.image else None
+        key = self.store.digest_key()
+        box = _render.Box(engine, self.paths, minors, params["gpu_health"], key, interfaces, containers)
         return Wanted(made, _render.generation(made, services, box, sources()))
+
+    def _containers(self, image: str, services: Sequence[Service], made: Plan) -> _quadlet.Containers:
+        """What the services' containers are made of, having checked that they can run."""
+        grouped = [service.name for service in services if service.multi_node]
+        if grouped:
+            raise InferenceError(
+                f"service '{grouped[0]}' is on several hosts, which services in containers cannot be; deploy it "
+                "without an image (vllm_runtime_kind: venv), or on one host",
+                service=grouped[0],
+            )
+        self.podman.refuse_missing(image)
+        if made.accelerator == "cuda":
+            refuse_undescribed(sorted({device for planned in made.services for device in planned.devices}))
+        user = pwd.getpwnam(self.paths.user)
+        mounts = {service.name: _mounts.read_only(service) for service in services}
+        return _quadlet.Containers(image, user.pw_uid, user.pw_gid, mounts)
 
     def kept(self, number: int | None) -> Wanted:
         """A kept generation, by default the one that served before; refused where it cannot serve as it did."""
         base = self.deployment().base()
         chosen = _kept.choose(self.store, number, base)
-        _kept.refuse_unusable(self.store, chosen)
+        _kept.refuse_unusable(self.store, chosen, self.podman.has_image)
         files = self.store.read(chosen)
         made = read_plan(files)
         self._check_access(sorted({planned.model for planned in made.services}) if made else [])
@@ -161,14 +184,20 @@ class Host:
         for model in models:
             refuse_unreadable(model, user.pw_name, user.pw_uid, user.pw_gid)
 
-    def refuse_taken_ports(self, changes: Changes, wanted: Wanted) -> None:
+    def refuse_unfit(self, changes: Changes, wanted: Wanted) -> None:
+        """Refuse what would be found only after something has stopped: a port that is taken, a unit that is none."""
+        self._refuse_taken_ports(changes, wanted)
+        if changes.any:
+            self.podman.refuse_quadlets(wanted.files)
+
+    def _refuse_taken_ports(self, changes: Changes, wanted: Wanted) -> None:
         """Refuse a port that somebody else holds; those of our own services are about to be freed."""
         known = [tickets(files) for files in (self.served(), self.store.in_force())]
         running = self._systemd.states(sorted({name for found in known for name in found}))
         ours = {ticket.port for found in known for name, ticket in found.items() if running[name].main_pid}
         for name, ticket in tickets(wanted.files).items():
             problem = listen_problem(ticket.host, ticket.port) if name in changes.touched else None
-            if problem and ticket.port not in ours:
+            if problem and ticket.answers and ticket.port not in ours:
                 raise InferenceError(f"service '{name}' {problem}", service=name)
 
     def describe(self, measure: bool, since: str) -> dict[str, Any]:
@@ -184,7 +213,7 @@ class Host:
         services = [self._describe_one(name, observed[name], planned.get(name), files, measure) for name in names]
         return {
             "generation": self.store.current(),
-            "generations": _kept.describe(self.store, interrupted),
+            "generations": _kept.describe(self.store, interrupted, self.podman.has_image),
             "transaction": None if interrupted is None else {**vars(interrupted), "holder": holder()},
             "plan": json.loads(made.text) if made else None,
             "services": [
@@ -222,6 +251,8 @@ class Host:
         ticket = tickets(files).get(name)
         address = endpoints(files).get(name)
         brought, problem = None, found.problem
+        # Active means that the first of its hosts has generated a token; asking is that host's.
+        serves_elsewhere = ticket is not None and not ticket.answers and found.state.is_active
         if measure and address is not None:
             try:
                 brought = generate(address, MEASURED_TOKENS, self._params["gate_timeout"])
@@ -229,12 +260,12 @@ class Host:
                 problem = str(error)
         return {
             **service_row(name, planned, address, brought),
-            "state": "serving" if brought else found.state.active,
+            "state": "serving" if brought or serves_elsewhere else found.state.active,
             "active": found.state.active,
             "restarts": found.state.restarts,
             "main_pid": found.state.main_pid,
             "as_configured": ticket is not None and found.digest == ticket.digest,
-            "healthy": brought is not None if measure else None,
+            "healthy": brought is not None or serves_elsewhere if measure else None,
             "problem": problem,
         }
 

@@ -80,6 +80,11 @@ _SIGNATURES: Sequence[_Signature] = (
         r"error: (unrecognized arguments|argument )|[Vv]alidation error|is not a valid|greater than the derived",
         "correct the option that the line names",
     ),
+    _signature(
+        "no_container",
+        r"^Error: .*(OCI |CDI devices|image not known|statfs )",
+        "see what Podman misses: the image, a directory, or the GPU's device specification",
+    ),
     _signature("file_access", r"PermissionError: |FileNotFoundError: ", "check the path and its mode"),
     _signature(
         "worker_died",
@@ -92,7 +97,12 @@ _SIGNATURES: Sequence[_Signature] = (
         "see the lines before it in the journal",
     ),
     _signature("start_timeout", r"start operation timed out", "raise start_timeout, or see what the start waited for"),
-    _signature("killed", r"Main process exited, code=(killed|dumped)", "find out who sent the signal"),
+    # In front of a container the main process is podman's monitor, which hands on what became of the engine.
+    _signature(
+        "killed",
+        r"Main process exited, code=(killed|dumped|exited, status=(13[4-9]|143)/)",
+        "find out who sent the signal",
+    ),
 )
 
 # The engine's words for "something below failed"; the cause is elsewhere.

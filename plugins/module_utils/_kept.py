@@ -7,23 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from ._deployment import tickets
 from ._errors import InferenceError
 from ._generation import File, GenerationStore
+from ._installed import ENGINE_RECORD
 from ._needs import Needs
 from ._places import NEEDS_FILE
-from ._runtime import RECORD
 from ._transaction import Transaction
 
+# Whether an image, by its id, is on the host.
+HasImage = Callable[[str], bool]
 
-def describe(store: GenerationStore, open_transaction: Transaction | None) -> list[dict[str, Any]]:
+
+def describe(store: GenerationStore, open_transaction: Transaction | None, has_image: HasImage) -> list[dict[str, Any]]:
     """Every generation, oldest first, as vllm_deployment_info returns it."""
-    return [_describe_one(store, number, open_transaction) for number in store.numbers()]
+    return [_describe_one(store, number, open_transaction, has_image) for number in store.numbers()]
 
 
-def _describe_one(store: GenerationStore, number: int, open_transaction: Transaction | None) -> dict[str, Any]:
+def _describe_one(
+    store: GenerationStore, number: int, open_transaction: Transaction | None, has_image: HasImage
+) -> dict[str, Any]:
     files, manifest, damage = store.read(number), store.manifest(number), store.damage(number)
     needs = _needs(files)
     unproven = open_transaction is not None and open_transaction.new and open_transaction.after == number
@@ -33,12 +38,13 @@ def _describe_one(store: GenerationStore, number: int, open_transaction: Transac
         "replaces": manifest.replaces if manifest else None,
         "engine_version": needs.engine_version if needs else None,
         "programs": list(needs.programs) if needs else [],
+        "image": needs.image if needs else None,
         "models": sorted(needs.models) if needs else [],
         "services": sorted(tickets(files)),
         "in_force": number == store.current(),
         "served": not unproven,
         "intact": not damage,
-        "problem": _damage_text(damage) or _needs_problem(needs),
+        "problem": _damage_text(damage) or _needs_problem(needs, has_image),
     }
 
 
@@ -64,7 +70,7 @@ def choose(store: GenerationStore, wanted: int | None, base: int | None) -> int:
     return before if before is not None and before in older else older[-1]
 
 
-def refuse_unusable(store: GenerationStore, number: int) -> None:
+def refuse_unusable(store: GenerationStore, number: int, has_image: HasImage) -> None:
     """Raise InferenceError naming what keeps a generation from coming into force again, and the way out."""
     damage = store.damage(number)
     if damage:
@@ -73,7 +79,7 @@ def refuse_unusable(store: GenerationStore, number: int) -> None:
             "another generation, or deploy the layout anew with state: present",
             damage=damage,
         )
-    problem = _needs_problem(_needs(store.read(number)))
+    problem = _needs_problem(_needs(store.read(number)), has_image)
     if problem:
         raise InferenceError(
             f"generation {number} cannot serve, and nothing was changed: {problem}; or choose another generation"
@@ -84,7 +90,13 @@ def engines(store: GenerationStore, root: str) -> set[str]:
     """The directories below ``root`` whose engines the generations run."""
     needs = [_needs(store.read(number)) for number in store.numbers()]
     trees = {Path(program).parents[1] for found in needs if found for program in found.programs}
-    return {str(tree) for tree in trees if tree.parent == Path(root) and (tree / RECORD).exists()}
+    return {str(tree) for tree in trees if tree.parent == Path(root) and (tree / ENGINE_RECORD).exists()}
+
+
+def images(store: GenerationStore) -> set[str]:
+    """The images that the generations run their engines from, by id."""
+    needs = [_needs(store.read(number)) for number in store.numbers()]
+    return {found.image for found in needs if found and found.image}
 
 
 def _damage_text(damage: Mapping[str, str]) -> str | None:
@@ -98,5 +110,5 @@ def _needs(files: Mapping[str, File]) -> Needs | None:
         return None
 
 
-def _needs_problem(needs: Needs | None) -> str | None:
-    return needs.problem() if needs else f"it does not say what it needs ({NEEDS_FILE})"
+def _needs_problem(needs: Needs | None, has_image: HasImage) -> str | None:
+    return needs.problem(has_image) if needs else f"it does not say what it needs ({NEEDS_FILE})"

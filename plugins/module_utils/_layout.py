@@ -18,6 +18,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 from ._errors import InferenceError
+from ._multi_node import MultiNode, parse_multi_node
 from ._values import Fields, Problems, as_integer, as_number, is_json, printable, shown
 from ._wedged import Watchdog
 
@@ -61,9 +62,13 @@ OWNED_FLAGS = {
     "rope-theta": "the model's own is carried over",
     "api-key": "it would show in the process list; state VLLM_API_KEY in `secret_environment`",
     "shutdown-timeout": "state it as `shutdown_timeout`",
-    "pipeline-parallel-size": "the plan knows tensor parallelism only; use `tensor_parallel_size`",
-    "data-parallel-size": "the plan knows tensor parallelism only; make one service per replica",
-    "nnodes": "the plan covers one host",
+    "pipeline-parallel-size": "state it as `pipeline_parallel_size`",
+    "data-parallel-size": "the plan knows no data parallelism; make one service per replica",
+    "nnodes": "it follows from `hosts`",
+    "node-rank": "it follows from `hosts`",
+    "master-addr": "it follows from `hosts`",
+    "master-port": "state it as `master_port`, beside `hosts`",
+    "headless": "it follows from `hosts`",
 }
 OWNED_VARIABLES = {
     "VLLM_PORT": "the engine's internal ports would clash with the service's",
@@ -73,6 +78,7 @@ OWNED_VARIABLES = {
     "CPU_VISIBLE_MEMORY_NODES": "the plan chooses the NUMA node; state `gpus` as `numa:K`",
     "VLLM_CPU_KVCACHE_SPACE": "it would bypass the planned share; state `gpu_memory_utilization`",
     "VLLM_ENABLE_STARTUP_PLAN": "its key ignores the share, so a changed plan would not take effect",
+    "VLLM_PP_LAYER_PARTITION": "the plan divides layers over the stages of a pipeline as evenly as they go",
     "VLLM_SERVER_DEV_MODE": "it opens endpoints that let any caller execute code",
 }
 
@@ -90,7 +96,7 @@ class Rope:
 class Service:
     """One service of the layout, with every default filled in.
 
-    ``gpus`` None means that the planner chooses ``tensor_parallel_size`` devices. ``max_model_len`` None
+    ``gpus`` None means that the planner chooses ``local_ranks`` devices. ``max_model_len`` None
     means ``fit``. ``port`` None means that the engine listens on its unix socket instead. Secret values are left out
     of ``repr``.
     """
@@ -120,6 +126,18 @@ class Service:
     memory_high: str | None = None
     watchdog: Watchdog = field(default_factory=Watchdog)
     secret_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    pipeline_parallel_size: int = 1
+    multi_node: MultiNode | None = None
+
+    @property
+    def ranks(self) -> int:
+        """Ranks of the service on all of its hosts."""
+        return self.tensor_parallel_size * self.pipeline_parallel_size
+
+    @property
+    def local_ranks(self) -> int:
+        """Ranks on this host, each on a device of its own."""
+        return self.ranks // (self.multi_node.nodes if self.multi_node else 1)
 
 
 def parse_layout(services: Any, accelerator: str = "cuda") -> list[Service]:
@@ -163,12 +181,8 @@ def _parse_service(item: Any, place: int, accelerator: str, problems: Problems) 
     if not model.startswith("/") and not item.get("geometry"):
         problems.add(f"model must be an absolute path of a directory on the host, not {shown(model)}.")
     gpus, count = _parse_gpus(fields.values.get("gpus", "auto"), accelerator, problems)
-    tensor_parallel_size = fields.integer("tensor_parallel_size", count or 1, 1, TENSOR_PARALLEL_SIZES[-1])
-    if count is not None and tensor_parallel_size != count:
-        problems.add(
-            f"tensor_parallel_size {tensor_parallel_size} must equal the number of gpus, which is {count}: "
-            "change one of them, or leave tensor_parallel_size out."
-        )
+    multi_node = parse_multi_node(item.get("multi_node"), problems)
+    tensor_parallel_size, pipeline_parallel_size = _parse_ranks(fields, count, multi_node)
     host = fields.text("host", "127.0.0.1")
     if not _is_host(host):
         problems.add(f"host {shown(host)} is neither an IP address nor a host name.")
@@ -188,6 +202,8 @@ def _parse_service(item: Any, place: int, accelerator: str, problems: Problems) 
     kv_cache_dtype = fields.text("kv_cache_dtype", "auto")
     if kv_cache_dtype not in KV_CACHE_DTYPES:
         problems.add(f"kv_cache_dtype {shown(kv_cache_dtype)} is none of {', '.join(KV_CACHE_DTYPES)}.")
+    if multi_node is not None:
+        _check_multi_node(fields, host, allow_from, problems)
     environment = _parse_environment(fields, "environment", problems)
     secret_environment = _parse_environment(fields, "secret_environment", problems)
     both = sorted(set(environment) & set(secret_environment))
@@ -220,7 +236,51 @@ def _parse_service(item: Any, place: int, accelerator: str, problems: Problems) 
         memory_max=_parse_memory_limit(fields, "memory_max"),
         memory_high=_parse_memory_limit(fields, "memory_high"),
         watchdog=_parse_watchdog(fields.values.get("watchdog"), problems),
+        pipeline_parallel_size=pipeline_parallel_size,
+        multi_node=multi_node,
     )
+
+
+def _parse_ranks(fields: Fields, count: int | None, multi_node: MultiNode | None) -> tuple[int, int]:
+    """Return tensor- and pipeline-parallel size; together they are the devices of all hosts, ``count`` on each."""
+    nodes = multi_node.nodes if multi_node else 1
+    pipeline = fields.integer("pipeline_parallel_size", 1, 1, TENSOR_PARALLEL_SIZES[-1])
+    tensor = fields.integer(
+        "tensor_parallel_size", max(1, (count or 1) * nodes // pipeline), 1, TENSOR_PARALLEL_SIZES[-1]
+    )
+    if pipeline == nodes == 1:
+        if count is not None and tensor != count:
+            fields.problems.add(
+                f"tensor_parallel_size {tensor} must equal the number of gpus, which is {count}: "
+                "change one of them, or leave tensor_parallel_size out."
+            )
+        return tensor, pipeline
+    product = f"tensor_parallel_size {tensor} * pipeline_parallel_size {pipeline} = {tensor * pipeline} ranks"
+    if tensor * pipeline % nodes:
+        fields.problems.add(
+            f"{product} cannot be divided over {nodes} hosts evenly, and the engine takes nothing else."
+        )
+    elif count is not None and tensor * pipeline != count * nodes:
+        hosts = f" on each of {nodes} hosts" if nodes > 1 else ""
+        fields.problems.add(f"{product}, and {count} gpus{hosts} are {count * nodes}: each rank takes one. Change one.")
+    return tensor, pipeline
+
+
+def _check_multi_node(fields: Fields, host: str, allow_from: tuple[str, ...], problems: Problems) -> None:
+    """Report what a service on several hosts cannot have: its hosts talk to each other without any authentication."""
+    if fields.flag("socket"):
+        problems.add("a service on several hosts needs the network; state a port instead of `socket: true`.")
+    address = _address(host)
+    if not allow_from and not (address.is_loopback if address else host == "localhost"):
+        problems.add(
+            f"host {shown(host)} is reached by anybody, and so would be the ports over which its hosts trust each "
+            "other: state who asks it as allow_from, or listen on 127.0.0.1."
+        )
+    flags = {name.lstrip("-").replace("_", "-") for name in fields.mapping("engine_args")}
+    if "distributed-executor-backend" in flags:
+        problems.add(
+            "engine_args: distributed-executor-backend is decided by the plan: state `executor`, beside `hosts`."
+        )
 
 
 def _parse_gpus(value: Any, accelerator: str, problems: Problems) -> tuple[tuple[str, ...] | None, int | None]:
@@ -370,6 +430,7 @@ def _check_together(services: Iterable[Service], problems: Problems) -> None:
     """Report names and ports that two services claim."""
     names: dict[str, Service] = {}
     ports: dict[int | None, str] = {}
+    of_ray: str | None = None
     for service in services:
         problems.where = f"service {service.name!r}"
         if service.name in names:
@@ -377,6 +438,10 @@ def _check_together(services: Iterable[Service], problems: Problems) -> None:
         names[service.name] = service
         if service.port and service.port in ports:
             problems.add(f"port {service.port} is also that of service {ports[service.port]!r}; give each its own.")
+        if service.multi_node and service.multi_node.executor == "ray":
+            if of_ray is not None:
+                problems.add(f"executor: ray is also that of service {of_ray!r}; a host takes part in one Ray cluster.")
+            of_ray = service.name
         ports[service.port] = service.name
 
 

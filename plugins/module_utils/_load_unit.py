@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import _bench_command as bench
+from . import _environment_file
 from ._errors import InferenceError
 from ._systemd import RunCommand
 
@@ -67,8 +68,7 @@ class LoadUnit:
                 with open(
                     os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
                 ) as file:
-                    quoted = key.replace("\\", "\\\\").replace('"', '\\"')
-                    file.write(f'OPENAI_API_KEY="{quoted}"\n')
+                    file.write(_environment_file.to_text({"OPENAI_API_KEY": key}))
             properties = bench.properties(order, str(self._directory), str(key_file) if key else None, self.owner)
             command = ["systemd-run", "--quiet", "--service-type=exec", "--remain-after-exit", f"--unit={self._unit}"]
             command += [f"--property={entry}" for entry in properties]

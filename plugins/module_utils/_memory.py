@@ -12,12 +12,13 @@ has loaded anything is in the share, too, but the engine finds it missing when i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ._checkpoint import Checkpoint
 from ._geometry import Geometry
 from ._layout import Service
+from ._multi_node import Stage, local_stages
 from ._values import as_integer
 
 GIB = 1 << 30
@@ -166,12 +167,11 @@ class Demand:
 
 def demand(service: Service, checkpoint: Checkpoint, accelerator: str, measured: Measured | None = None) -> Demand:
     """Return what each rank of ``service`` needs on that accelerator, as estimated or as measured."""
-    ranks = service.tensor_parallel_size
     estimates = ESTIMATES[accelerator]
     eager = accelerator == "cpu" or service.engine_args.get("enforce-eager") in (True, "true", "True")
-    outside = {"context": estimates.context, "nccl": estimates.nccl if ranks > 1 else 0}
+    outside = {"context": estimates.context, "nccl": estimates.nccl if service.ranks > 1 else 0}
     fixed = {
-        "weights": checkpoint.rank_weights(ranks, _engine_dtype_bytes(service, checkpoint.geometry)),
+        "weights": _rank_weights(service, checkpoint),
         "persistent": estimates.persistent,
         "transient": estimates.transient,
         "graphs": 0 if eager else estimates.graphs,
@@ -187,6 +187,22 @@ def demand(service: Service, checkpoint: Checkpoint, accelerator: str, measured:
         starting=_starting(fixed, accelerator),
     )
     return needed if measured is None else _calibrated(needed, measured, accelerator)
+
+
+def _rank_weights(service: Service, checkpoint: Checkpoint) -> int:
+    """Return the bytes of weights on the rank of this host that has most of them."""
+    ranks, width = service.tensor_parallel_size, _engine_dtype_bytes(service, checkpoint.geometry)
+    here: Sequence[Stage | None] = _stages_here(service, checkpoint.geometry) or [None]
+    return max(checkpoint.rank_weights(ranks, width, stage) for stage in here)
+
+
+def _stages_here(service: Service, geometry: Geometry) -> list[Stage]:
+    """Return the stages of a pipeline that have a rank on this host; none where there is no pipeline."""
+    if service.pipeline_parallel_size == 1:
+        return []
+    node_rank, nodes = (service.multi_node.node_rank, service.multi_node.nodes) if service.multi_node else (0, 1)
+    sizes = service.tensor_parallel_size, service.pipeline_parallel_size
+    return local_stages(geometry.num_hidden_layers, *sizes, node_rank, nodes)
 
 
 def _starting(fixed: Mapping[str, int], accelerator: str) -> int:
@@ -235,11 +251,15 @@ def _least_overhead(weights: int, accelerator: str) -> int:
 
 
 def kv_cache(service: Service, geometry: Geometry, accelerator: str) -> KvCache:
-    """Return the block arithmetic of a service's cache on one rank."""
+    """Return the block arithmetic of a service's cache on one rank; of several stages the one with most layers."""
     default = (MLA_BLOCK_TOKENS if geometry.uses_mla else BLOCK_TOKENS)[accelerator]
     block = as_integer(service.engine_args.get("block-size")) or default
     layers, per_layer = geometry.num_hidden_layers or 1, _layer_bytes(service, geometry)
     windowed = geometry.sliding_layers
+    here = _stages_here(service, geometry)
+    if here:  # of a pipeline all layers are alike, else it is refused
+        layers = max(stage.layers for stage in here)
+        windowed = min(windowed, layers)
     if service.engine_args.get("disable-hybrid-kv-cache-manager") and 0 < windowed < layers:
         windowed = 0  # then the engine keeps everything in every layer
     window = (geometry.sliding_window or 0) - 1

@@ -73,8 +73,8 @@ def _changes(
 
 
 def _other_devices(service: Service, devices: Sequence[Device]) -> Iterator[_Change]:
-    if service.tensor_parallel_size > 1:
-        keys = {"gpus": {"count": service.tensor_parallel_size}}
+    if service.local_ranks > 1:
+        keys = {"gpus": {"count": service.local_ranks}}
         yield _Change(f"leave the choice of devices for {service.name} to the plan", {service.name: keys}, {})
         return
     for device in devices:
@@ -85,6 +85,8 @@ def _other_devices(service: Service, devices: Sequence[Device]) -> Iterator[_Cha
 
 
 def _other_ranks(service: Service, devices: int) -> Iterator[_Change]:
+    if service.multi_node or service.pipeline_parallel_size > 1:
+        return  # other hosts would have to change, too
     now = service.tensor_parallel_size
     more = [ranks for ranks in (2, 4, 8) if now < ranks <= devices]
     fewer = [ranks for ranks in (8, 4, 2, 1) if ranks < now and ranks <= devices]

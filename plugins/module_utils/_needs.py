@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from ._checkpoint import read_fingerprint
 from ._errors import InferenceError
@@ -20,12 +20,14 @@ from ._errors import InferenceError
 class Needs:
     """Paths of ``programs``, and ``models``: directory -> fingerprint of its files, None where it has none.
 
-    A generation carries it as ``needs.json``.
+    ``image`` is the id of the image that the engine runs from, None where it is among the programs. A generation
+    carries it as ``needs.json``.
     """
 
     engine_version: str
     programs: tuple[str, ...]
     models: Mapping[str, str | None]
+    image: str | None = None
 
     def to_json(self) -> str:
         """The needs as a text of the generation."""
@@ -36,12 +38,18 @@ class Needs:
         """The needs written by ``to_json``; InferenceError for anything else."""
         try:
             values: dict[str, Any] = json.loads(text)
-            return cls(str(values["engine_version"]), tuple(values["programs"]), dict(values["models"]))
+            engine, programs = str(values["engine_version"]), tuple(values["programs"])
+            return cls(engine, programs, dict(values["models"]), values.get("image"))
         except (ValueError, KeyError, TypeError) as error:
             raise InferenceError(f"needs.json cannot be read ({type(error).__name__}: {error})") from error
 
-    def problem(self) -> str | None:
+    def problem(self, has_image: Callable[[str], bool]) -> str | None:
         """The first thing that is not there as it was, with the way out; None where everything is."""
+        if self.image and not has_image(self.image):
+            return (
+                f"the image {self.image} is gone; bring vLLM {self.engine_version} back with the role "
+                "llmops.inference.vllm_runtime and the vllm_runtime_image of then"
+            )
         for program in self.programs:
             if not os.access(program, os.X_OK):
                 return (

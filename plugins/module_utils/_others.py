@@ -29,6 +29,20 @@ def unit_pids(service: str, proc: str = "/proc") -> frozenset[int]:
     return _pids_in(unit, proc)
 
 
+def numbered(pids: Iterable[int], inside: Iterable[int], proc: str = "/proc") -> frozenset[int]:
+    """Return those of the processes that have one of the numbers ``inside`` where they themselves are.
+
+    In a container that is another number than on the host, and the one that its log tells of.
+    """
+    wanted = frozenset(inside)
+    return frozenset(pid for pid in pids if _own_number(pid, proc) in wanted)
+
+
+def _own_number(pid: int, proc: str) -> int:
+    found = re.search(r"^NSpid:.*?(\d+)$", _read(Path(proc) / str(pid) / "status"), re.MULTILINE)
+    return int(found.group(1)) if found else pid
+
+
 def resident_bytes(pids: Iterable[int], proc: str = "/proc") -> int:
     """Return the memory that the processes hold together, in bytes.
 

@@ -230,6 +230,9 @@ def _planned_service(
         reason=choice.reason,
         length_reason=_length_reason(sized, length, usable),
         calibration_key=sized.calibration_key,
+        pipeline_parallel_size=service.pipeline_parallel_size,
+        nodes=service.multi_node.nodes if service.multi_node else 1,
+        node_rank=service.multi_node.node_rank if service.multi_node else 0,
     )
 
 

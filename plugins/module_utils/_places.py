@@ -15,8 +15,15 @@ PLAN_FILE = "plan.json"
 NEEDS_FILE = "needs.json"
 TEMPLATE_FILE = "systemd/vllm@.service"
 WATCHDOG_FILE = "systemd/vllm-watchdog@.service"
+GROUP_FILE = "systemd/vllm-group@.service"
+RAY_DIRECTORY = "/run/vllm/ray"
+RAY_HEAD_UNIT = "vllm-ray-head.service"
+RAY_WORKER_UNIT = "vllm-ray-worker.service"
 TARGET_FILE = f"systemd/{TARGET_UNIT}"
 RECOVER_FILE = f"systemd/{RECOVER_UNIT}"
+# Below it: what systemd reads, and what podman's generator makes units of.
+UNITS = "systemd"
+QUADLETS = "containers"
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,7 @@ class Paths:
 
     config_root: str = "/etc/vllm"
     unit_directory: str = "/etc/systemd/system"
+    quadlet_directory: str = "/etc/containers/systemd"
     tools_dir: str = "/opt/vllm/tools"
     user: str = "vllm"
     group: str = "vllm"
@@ -50,9 +58,19 @@ def timer_name(service: str) -> str:
     return f"vllm-watchdog@{service}.timer"
 
 
+def group_name(service: str) -> str:
+    """The unit that speaks for this host to the others of a service: ``vllm-group@NAME.service``."""
+    return f"vllm-group@{service}.service"
+
+
 def watchdog_name(service: str) -> str:
     """The unit of one look at a service: ``vllm-watchdog@NAME.service``."""
     return f"vllm-watchdog@{service}.service"
+
+
+def container_name(service: str) -> str:
+    """The Quadlet of a service, of which podman makes its unit: ``vllm@NAME.container``."""
+    return f"vllm@{service}.container"
 
 
 def drop_in_directory(service: str) -> str:

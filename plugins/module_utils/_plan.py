@@ -69,7 +69,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class PlannedService:
-    """One service as it will run. ``memory`` is per device: tensor-parallel ranks are alike."""
+    """One service as it will run on this host. ``memory`` is per device: of its ranks here, the one that needs most."""
 
     name: str
     model: str
@@ -96,6 +96,9 @@ class PlannedService:
     reason: str  # why these devices, in one sentence
     length_reason: str  # why this context length, in bytes
     calibration_key: str | None = None  # under which its starts are recorded; None: they are not
+    pipeline_parallel_size: int = 1
+    nodes: int = 1  # hosts that run it
+    node_rank: int = 0  # of this host among them; 0 answers requests
 
 
 @dataclass(frozen=True)

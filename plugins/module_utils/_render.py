@@ -10,20 +10,26 @@ import hmac
 import ipaddress
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from . import _engine, _units
+from . import _engine, _environment_file, _quadlet, _ray_units, _units
 from ._generation import File, Files
+from ._group import Group
 from ._layout import Service
+from ._multi_node import MultiNode
 from ._needs import Needs
 from ._places import (
+    GROUP_FILE,
     NEEDS_FILE,
     PLAN_FILE,
+    QUADLETS,
     RECOVER_FILE,
     TARGET_FILE,
     TEMPLATE_FILE,
+    UNITS,
     WATCHDOG_FILE,
     Paths,
+    container_name,
     drop_in_directory,
     timer_name,
 )
@@ -35,8 +41,8 @@ from ._ticket import Ticket
 class Box:
     """What of the host goes into the files.
 
-    The engine, the places, the minor device number of GPUs by UUID, what their health means to a start, and the key
-    of the host's digests.
+    The engine, the places, the minor device number of GPUs by UUID, what their health means to a start, the key of the
+    host's digests, its network interfaces by address, and where the engine is in an image, what containers are made of.
     """
 
     engine: _engine.Engine
@@ -44,6 +50,8 @@ class Box:
     minors: Mapping[str, int]
     gpu_health: Mapping[str, str]
     digest_key: bytes
+    interfaces: Mapping[str, str] = field(default_factory=dict)
+    containers: _quadlet.Containers | None = None
 
 
 def generation(plan: Plan, services: Sequence[Service], box: Box, guard_sources: Mapping[str, str]) -> dict[str, File]:
@@ -53,12 +61,14 @@ def generation(plan: Plan, services: Sequence[Service], box: Box, guard_sources:
     """
     files = {
         PLAN_FILE: File(json.dumps(plan.to_dict(), indent=1, sort_keys=True) + "\n"),
-        TEMPLATE_FILE: File(_units.template(box.paths, box.engine.accelerator)),
         WATCHDOG_FILE: File(_units.watchdog_template(box.paths)),
         TARGET_FILE: File(_units.target([planned.name for planned in plan.services])),
+        GROUP_FILE: File(_units.group_template(box.paths, _hosts(services))),
         RECOVER_FILE: File(_units.recover(box.paths)),
         NEEDS_FILE: File(_needs(plan, box).to_json()),
     }
+    if box.containers is None:
+        files[TEMPLATE_FILE] = File(_units.template(box.paths, box.engine.accelerator))
     files.update({f"lib/{name}": File(text) for name, text in guard_sources.items()})
     by_name = {service.name: service for service in services}
     for planned in plan.services:
@@ -66,9 +76,32 @@ def generation(plan: Plan, services: Sequence[Service], box: Box, guard_sources:
     return files
 
 
+def _ray_unit(planned: PlannedService, nodes: MultiNode | None, box: Box) -> dict[str, str]:
+    """The name and the text of Ray's unit, where Ray starts the ranks of a service; empty where it does not."""
+    if nodes is None or nodes.executor != "ray":
+        return {}
+    accelerator = box.engine.accelerator
+    start = _ray_units.command(nodes, box.engine.directory, len(planned.devices), accelerator)
+    text = _ray_units.text(
+        planned.name, nodes, start, box.paths, accelerator=accelerator, device_minors=_minors(planned, box)
+    )
+    return {_ray_units.unit_of(nodes): text}
+
+
+def _minors(planned: PlannedService, box: Box) -> list[int]:
+    return sorted(box.minors[device] for device in planned.devices if device in box.minors)
+
+
+def _hosts(services: Sequence[Service]) -> list[str]:
+    """The addresses of all hosts that any of these services is on, this one included."""
+    return sorted({address for service in services if service.multi_node for address in service.multi_node.addresses})
+
+
 def _needs(plan: Plan, box: Box) -> Needs:
-    programs = (box.engine.executable, f"{box.paths.tools_dir}/bin/python")
-    return Needs(box.engine.version, programs, {planned.model: planned.fingerprint for planned in plan.services})
+    tools, engine = f"{box.paths.tools_dir}/bin/python", box.engine
+    programs = (tools,) if engine.image else (engine.executable, tools)
+    models = {planned.model: planned.fingerprint for planned in plan.services}
+    return Needs(engine.version, programs, models, engine.image)
 
 
 def _neighbours(planned: PlannedService, plan: Plan) -> int:
@@ -78,31 +111,38 @@ def _neighbours(planned: PlannedService, plan: Plan) -> int:
 
 
 def _service_files(planned: PlannedService, service: Service, neighbours: int, box: Box) -> Files:
-    engine = box.engine
-    drop_in = _units.drop_in(
-        _units.Instance(
-            planned=planned,
-            executable=engine.executable,
-            start_timeout=service.start_timeout,
-            shutdown_timeout=service.shutdown_timeout,
-            neighbours=neighbours,
-            peers=_peers(service),
-            memory_max=service.memory_max,
-            memory_high=service.memory_high,
-            device_minors=sorted(box.minors[device] for device in planned.devices if device in box.minors),
-            on_socket=service.port is None,
-            watched=service.watchdog.enabled,
-        ),
-        box.paths,
+    engine, nodes = box.engine, service.multi_node
+    ray = _ray_unit(planned, nodes, box)
+    values = _engine.config(service, planned)
+    group = _group(service, _engine.common_digest(values, engine))
+    watchdog = service.watchdog if group is None or group.leads else replace(service.watchdog, enabled=False)
+    instance = _units.Instance(
+        planned=planned,
+        executable=engine.executable,
+        start_timeout=service.start_timeout,
+        shutdown_timeout=service.shutdown_timeout,
+        neighbours=neighbours,
+        peers=_peers(service),
+        memory_max=service.memory_max,
+        memory_high=service.memory_high,
+        device_minors=_minors(planned, box),
+        on_socket=service.port is None,
+        watched=watchdog.enabled,
+        has_secrets=bool(service.secret_environment),
+        grouped=group is not None,
+        follows=group is not None and not group.leads,
+        ray_unit=next(iter(ray), None),
+        holds=bool(ray) and nodes is not None and not nodes.leads,
     )
     base = f"services/{planned.name}"
+    variables = _engine.environment(service, planned, engine, box.interfaces)
     files = {
-        f"{base}/engine.yaml": File(_engine.config_text(_engine.config(service, planned))),
-        f"{base}/environment": File(_engine.environment_text(_engine.environment(service, planned, engine))),
+        f"{base}/engine.yaml": File(_engine.config_text(values)),
+        f"{base}/environment": File(_environment_file.to_text(variables)),
     }
     if service.secret_environment:
-        files[f"{base}/secrets"] = File(_engine.environment_text(service.secret_environment), secret=True)
-    template = _units.template(box.paths, engine.accelerator)
+        files[f"{base}/secrets"] = File(_environment_file.to_text(service.secret_environment), secret=True)
+    units, acting = _unit_files(instance, box)
     ticket = Ticket(
         service=planned.name,
         model=service.served_model_name,
@@ -111,21 +151,38 @@ def _service_files(planned: PlannedService, service: Service, neighbours: int, b
         required_free_bytes=dict(planned.required_free_bytes),
         start_timeout=service.start_timeout,
         neighbours=neighbours,
-        digest=_digest(
-            box.digest_key, [*(file.text for _path, file in sorted(files.items())), template, _section_service(drop_in)]
-        ),
+        digest=_digest(box.digest_key, [*(file.text for _path, file in sorted(files.items())), *acting, *ray.values()]),
         gpu_health=dict(box.gpu_health),
-        watchdog=service.watchdog,
+        watchdog=watchdog,
+        container=box.containers is not None,
+        group=group,
     )
+    files.update((f"systemd/{unit}", File(text)) for unit, text in ray.items())
     files[f"{base}/guard.json"] = File(ticket.to_json())
-    files[f"systemd/{drop_in_directory(planned.name)}/10-plan.conf"] = File(drop_in)
-    files[f"systemd/{timer_name(planned.name)}"] = File(_units.timer(planned.name, service.watchdog))
+    files.update(units)
+    files[f"{UNITS}/{timer_name(planned.name)}"] = File(_units.timer(planned.name, watchdog))
     return files
 
 
-def _section_service(drop_in: str) -> str:
-    """Only ``[Service]`` acts on a running engine; the order of starts may change without restarting it."""
-    return drop_in.partition("[Service]")[2]
+def _group(service: Service, digest: str) -> Group | None:
+    nodes = service.multi_node
+    if nodes is None:
+        return None
+    return Group(nodes.node_rank, nodes.addresses, nodes.master_port, nodes.group_port, digest)
+
+
+def _unit_files(instance: _units.Instance, box: Box) -> tuple[Files, Sequence[str]]:
+    """What makes the unit of a service, and of it the texts that act on a running engine.
+
+    Those are what follows ``[Unit]``: the order of starts may change without restarting anything.
+    """
+    name, accelerator = instance.planned.name, box.engine.accelerator
+    if box.containers:
+        text = _quadlet.container(instance, box.containers, box.paths, accelerator)
+        return {f"{QUADLETS}/{container_name(name)}": File(text)}, [text.partition("[Container]")[2]]
+    text = _units.drop_in(instance, box.paths)
+    acting = [_units.template(box.paths, accelerator), text.partition("[Service]")[2]]
+    return {f"{UNITS}/{drop_in_directory(name)}/10-plan.conf": File(text)}, acting
 
 
 def _digest(key: bytes, texts: Sequence[str]) -> str:
@@ -135,6 +192,10 @@ def _digest(key: bytes, texts: Sequence[str]) -> str:
 
 def _peers(service: Service) -> Sequence[str] | None:
     """Who may reach a service beside loopback; its own address is there for the host's own checks of it."""
+    nodes = service.multi_node
+    if nodes:
+        outside = nodes.leads and not _is_loopback(service.host)  # which only who has said allow_from may have
+        return list(dict.fromkeys([*nodes.addresses, *([service.host, *service.allow_from] if outside else [])]))
     if _is_loopback(service.host):
         return []
     return [service.host, *service.allow_from] if service.allow_from else None

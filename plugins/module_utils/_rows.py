@@ -31,14 +31,17 @@ def service_row(
 
 
 def deployed_rows(
-    made: Plan | None, changes: Changes, measured: Mapping[str, Generation], endpoints: Mapping[str, Endpoint]
+    made: Plan | None, changes: Changes, measured: Mapping[str, Generation] | None, endpoints: Mapping[str, Endpoint]
 ) -> list[dict[str, Any]]:
-    """Every service of a deployment, in start order where there is a plan that says it, and what was done with it."""
+    """Every service of a deployment, in start order where there is a plan that says it, and what was done with it.
+
+    ``measured`` is None of one that is only looked at; afterwards all serve, and those that answer here are in it.
+    """
     planned = {service.name: service for service in made.services} if made else {}
     return [
         {
-            **service_row(name, planned.get(name), endpoints[name], measured.get(name)),
-            "state": "serving" if name in measured else "planned",
+            **service_row(name, planned.get(name), endpoints.get(name), (measured or {}).get(name)),
+            "state": "planned" if measured is None else "serving",
             "action": _action(name, changes),
         }
         for name in planned or endpoints

@@ -79,7 +79,13 @@ def read_serving(files: Mapping[str, File]) -> Serving:
             "the generation in force was written by another version of this collection, or by hand; deploy it again, "
             "so that its plan can be read"
         )
-    needs, known, addresses = Needs.from_json(files[NEEDS_FILE].text), tickets(files), endpoints(files)
+    needs = Needs.from_json(files[NEEDS_FILE].text)
+    if needs.image:
+        raise InferenceError(
+            "the load is that of an installed engine's own generator, and this host runs its engines in containers; "
+            "deploy them without an image (vllm_runtime_kind: venv) to measure"
+        )
+    known, addresses = tickets(files), endpoints(files)
     services = [
         _served(planned, known[planned.name], addresses[planned.name], files)
         for planned in made.services

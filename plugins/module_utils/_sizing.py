@@ -58,8 +58,13 @@ class Sized:
 
 
 def start_key(sized: Sized) -> tuple[int, str]:
-    """Sort key of the start order: the bigger need first, then by name."""
-    return (-(sized.need_bytes + sized.outside_bytes), sized.name)
+    """Sort key of the start order: the bigger need first, then by name.
+
+    What is on several hosts comes before all else and by name alone, so that its hosts start it in one order; its need
+    may differ between them, and two that wait for each other's devices would wait for ever.
+    """
+    need = 1 << 63 if sized.service.multi_node else sized.need_bytes + sized.outside_bytes
+    return (-need, sized.name)
 
 
 def size_service(
@@ -91,7 +96,10 @@ def size_service(
 
 
 def _ranks_refusal(service: Service, geometry: Geometry) -> Refusal | None:
-    """Refuse a tensor-parallel size that the engine cannot divide the model by."""
+    """Refuse a tensor- or pipeline-parallel size that the engine, or the plan, cannot divide the model by."""
+    refusal = _stages_refusal(service, geometry)
+    if refusal is not None:
+        return refusal
     ranks, keys = service.tensor_parallel_size, geometry.num_key_value_heads
     divided = [
         (geometry.num_attention_heads, "attention heads"),
@@ -109,6 +117,23 @@ def _ranks_refusal(service: Service, geometry: Geometry) -> Refusal | None:
             service.name,
             f"{keys} key-value heads can be neither divided over nor repeated on {ranks} ranks.",
             f"{keys} / {ranks} = {keys / ranks:.2f} and {ranks} / {keys} = {ranks / keys:.2f}; one must be whole.",
+        )
+    return None
+
+
+def _stages_refusal(service: Service, geometry: Geometry) -> Refusal | None:
+    size, layers = service.pipeline_parallel_size, geometry.num_hidden_layers
+    if size == 1:
+        return None
+    if size > layers:
+        reason = f"{layers} layers cannot be divided over pipeline_parallel_size {size}."
+        return Refusal(service.name, reason, f"{layers} < {size}, and a stage takes one at least.")
+    if geometry.family is None or 0 < geometry.sliding_layers < layers:
+        what = "are not known" if geometry.family is None else "differ: some keep a window only"
+        return Refusal(
+            service.name,
+            f"the layers of {geometry.architecture} {what}, so that no plan can say what a stage of a pipeline takes.",
+            "Divide it by tensor_parallel_size alone.",
         )
     return None
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from ._errors import InferenceError
+from ._group import Group
 from ._health import Endpoint
 from ._wedged import Watchdog
 
@@ -24,8 +25,9 @@ class Ticket:
 
     ``required_free_bytes`` maps a device id to the bytes that must be free on it before the engine starts (the
     engine's own first gate); times in seconds. ``port`` is None for a service that listens on its socket.
-    ``gpu_health`` says what a GPU's health means to a start. ``digest`` identifies everything the running engine was
-    started with; it is keyed, so that nobody guesses a secret from it.
+    ``gpu_health`` says what a GPU's health means to a start; ``container``, that the engine runs in one, with a
+    /dev/shm of its own and not as the unit's main process. ``digest`` identifies everything the running engine was
+    started with; it is keyed, so that nobody guesses a secret from it. ``group`` is of a service on several hosts.
     """
 
     service: str
@@ -38,6 +40,8 @@ class Ticket:
     digest: str
     gpu_health: Mapping[str, str] = field(default_factory=dict)
     watchdog: Watchdog = field(default_factory=Watchdog)
+    container: bool = False
+    group: Group | None = None
 
     def to_json(self) -> str:
         """The ticket as a text of the generation."""
@@ -49,9 +53,15 @@ class Ticket:
         try:
             values = json.loads(text)
             known = {item.name: values[item.name] for item in fields(cls) if item.name in values}
-            return cls(**{**known, "watchdog": Watchdog(**values.get("watchdog", {}))})
+            group = Group.from_dict(values.get("group"))
+            return cls(**{**known, "watchdog": Watchdog(**values.get("watchdog", {})), "group": group})
         except (ValueError, KeyError, TypeError) as error:
             raise InferenceError(f"guard.json cannot be read ({type(error).__name__}: {error})") from error
+
+    @property
+    def answers(self) -> bool:
+        """Whether requests go to this host; of several hosts the leader alone listens."""
+        return self.group is None or self.group.leads
 
     @property
     def endpoint(self) -> Endpoint:

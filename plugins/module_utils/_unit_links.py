@@ -1,11 +1,11 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The links by which systemd finds the units of the generation in force.
+"""The links by which systemd, and podman's generator of units, find what the generation in force has for them.
 
-systemd's directory holds links only: to the templates, the target and the way back at boot, and per service to its
-drop-ins and its timer, all through ``/etc/vllm/current``. Switching the generation so switches the units with it;
-there is no second copy to fall behind.
+Their directories hold links only, all through ``/etc/vllm/current``: to every unit of the generation, to the drop-ins
+of its services, and to its Quadlets. Switching the generation so switches the units with it; there is no second copy
+to fall behind.
 """
 
 from __future__ import annotations
@@ -16,51 +16,53 @@ from pathlib import Path
 
 from . import _durable
 from ._errors import InferenceError
-from ._places import RECOVER_FILE, TARGET_FILE, TEMPLATE_FILE, WATCHDOG_FILE, Paths, drop_in_directory, timer_name
+from ._places import QUADLETS, RECOVER_FILE, TARGET_FILE, UNITS, Paths
 
 # Path of a link -> where it points and where it should; None: it is not there, or should not be.
 Links = Mapping[str, "tuple[str | None, str | None]"]
 
 
 class UnitLinks:
-    """The links in systemd's unit directory."""
+    """The links in systemd's unit directory, and in the one for Quadlets. ``files`` are paths below a generation."""
 
     def __init__(self, paths: Paths) -> None:
-        self._directory = Path(paths.unit_directory)
+        self._directories = {UNITS: Path(paths.unit_directory), QUADLETS: Path(paths.quadlet_directory)}
+        self._wants = Path(paths.unit_directory) / "multi-user.target.wants"
         self._current = Path(paths.current)
 
-    def _wanted(self, services: Iterable[str]) -> dict[Path, str]:
-        units = (TEMPLATE_FILE, WATCHDOG_FILE, TARGET_FILE, RECOVER_FILE)
-        links = {self._directory / Path(file).name: file for file in units}
-        for file in (TARGET_FILE, RECOVER_FILE):  # what systemctl enable would make
-            links[self._directory / "multi-user.target.wants" / Path(file).name] = file
-        for service in services:
-            for name in (drop_in_directory(service), timer_name(service)):
-                links[self._directory / name] = f"systemd/{name}"
-        return {link: str(self._current / file) for link, file in links.items()}
+    def _wanted(self, files: Iterable[str]) -> dict[Path, str]:
+        links = {}
+        for file in files:
+            kind, _slash, path = file.partition("/")
+            if kind in self._directories:
+                name = path.partition("/")[0]  # the unit, or the directory of its drop-ins
+                links[self._directories[kind] / name] = f"{kind}/{name}"
+            if file in (TARGET_FILE, RECOVER_FILE):  # what systemctl enable would make
+                links[self._wants / path] = file
+        return {link: str(self._current / to) for link, to in links.items()}
 
-    def differences(self, services: Iterable[str]) -> Links:
-        """Every link that is not as these services want it; empty where exactly theirs exist."""
-        wanted = self._wanted(services)
+    def differences(self, files: Iterable[str]) -> Links:
+        """Every link that is not as these files want it; empty where exactly theirs exist."""
+        wanted = self._wanted(files)
         links = sorted(self.present() | set(wanted))
         now = {link: _found(link) for link in links}
         return {str(link): (now[link], wanted.get(link)) for link in links if now[link] != wanted.get(link)}
 
     def present(self) -> set[Path]:
         """Every link of ours that exists now."""
-        places = [self._directory, self._directory / "multi-user.target.wants"]
+        places = [*self._directories.values(), self._wants]
         entries = [path for place in places if place.is_dir() for path in place.iterdir()]
         return {path for path in entries if path.is_symlink() and self._is_ours(path)}
 
     def _is_ours(self, link: Path) -> bool:
         return os.readlink(link).startswith(f"{self._current}/")
 
-    def add(self, services: Iterable[str]) -> None:
+    def add(self, files: Iterable[str]) -> None:
         """Create what is missing or points elsewhere; a link that does not resolve yet harms nothing.
 
         Raises InferenceError where a directory is in the way, or nothing can be written.
         """
-        for link, to in self._wanted(services).items():
+        for link, to in self._wanted(files).items():
             if _found(link) == to:
                 continue
             try:
@@ -72,9 +74,9 @@ class UnitLinks:
                     "room, and run again"
                 ) from error
 
-    def remove_except(self, services: Iterable[str]) -> None:
-        """Remove the links of services that are not among these."""
-        for link in self.present() - set(self._wanted(services)):
+    def remove_except(self, files: Iterable[str]) -> None:
+        """Remove the links that these files do not want."""
+        for link in self.present() - set(self._wanted(files)):
             _durable.unlink(link)
 
     def remove_all(self) -> None:

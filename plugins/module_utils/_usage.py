@@ -15,7 +15,7 @@ from ._errors import InferenceError
 from ._health import Endpoint
 from ._metrics import read_metrics
 from ._nvml import read_topology
-from ._others import gpu_used_by_others, resident_bytes, unit_pids
+from ._others import gpu_used_by_others, numbered, resident_bytes, unit_pids
 from ._plan import Plan, PlannedService
 from ._shares import to_units, units_bytes
 from ._startup_log import ROUNDING_BYTES, StartupLog, read_startup_log
@@ -71,10 +71,12 @@ class Gauge:
 
         The share is charged with pages of files, too, which the workers do not hold: the kernel drops them.
         """
-        if not log.worker_pids or log.consumed_bytes is None:
+        pids = unit_pids(planned.name, self._proc)
+        worker_pids = numbered(pids, log.worker_pids, self._proc)
+        if not worker_pids or log.consumed_bytes is None:
             return None
-        others = resident_bytes(unit_pids(planned.name, self._proc) - log.worker_pids, self._proc)
-        workers = [resident_bytes([pid], self._proc) for pid in log.worker_pids]
+        others = resident_bytes(pids - worker_pids, self._proc)
+        workers = [resident_bytes([pid], self._proc) for pid in worker_pids]
         beside = max(beside_cache(size, cache, log.consumed_bytes) for size in workers)
         return max(0, -(-others // len(planned.devices)) + beside - log.consumed_bytes)
 

@@ -18,7 +18,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Callable
 
 from . import _wedged
 from ._errors import InferenceError
@@ -29,15 +31,17 @@ from ._ticket import RUNTIME_DIRECTORY, Ticket
 
 # What the unit logs from: systemd's own lines about a look that went well are below it.
 _NOTICE = "<5>"
-_PROPERTIES = "ActiveState,SubState,MainPID,InvocationID,Job"
+_PROPERTIES = "ActiveState,SubState,MainPID,InvocationID,ControlGroup,Job"
+_CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
 @dataclasses.dataclass(frozen=True)
 class Running:
-    """A unit that serves: its main process and the id of this start."""
+    """A unit that serves: its main process, the id of this start, and its control group below /sys/fs/cgroup."""
 
     pid: int
     invocation: str
+    control_group: str = ""
 
 
 def look(ticket: Ticket) -> None:
@@ -61,7 +65,10 @@ def look(ticket: Ticket) -> None:
     if not wedged:
         _say(f"no token, miss {now.misses} of {ticket.watchdog.misses}: {evidence}")
     else:
-        _kill(ticket.service, running, f"wedged: no token in {now.misses} looks, {evidence}")
+        processes = _processes(ticket, running)
+        wedge = f"wedged: no token in {now.misses} looks, {evidence}; "
+        wedge += f"killing process {', '.join(map(str, processes))} for a restart"
+        kill(processes, lambda: find_running(ticket.service) == running, lambda: _say(wedge))
 
 
 def _ask(endpoint: Endpoint, deadline: float) -> str | None:
@@ -81,27 +88,49 @@ def _ask(endpoint: Endpoint, deadline: float) -> str | None:
 
 def find_running(service: str) -> Running | None:
     """Return the unit of a service, None unless it serves and nobody has asked for anything else."""
-    command = ["systemctl", "show", f"--property={_PROPERTIES}", f"vllm@{service}.service"]
-    # A unit runs this file: there is no module whose run_command could be called.
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # pylint: disable=ansible-bad-function
-    shown = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    shown = shown_unit(service)
     serves = (shown.get("ActiveState"), shown.get("SubState")) == ("active", "running")
     if not serves or shown.get("Job", "0") not in ("", "0") or shown.get("MainPID", "0") == "0":
         return None
-    return Running(int(shown["MainPID"]), shown.get("InvocationID", ""))
+    return Running(int(shown["MainPID"]), shown.get("InvocationID", ""), shown.get("ControlGroup", ""))
 
 
-def _kill(service: str, running: Running, why: str) -> None:
-    """Kill the main process, unless it is no longer the one that was looked at.
+def shown_unit(service: str) -> dict[str, str]:
+    """What systemd says of the unit of a service, by property."""
+    command = ["systemctl", "show", f"--property={_PROPERTIES}", f"vllm@{service}.service"]
+    # A unit runs this file: there is no module whose run_command could be called.
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # pylint: disable=ansible-bad-function
+    return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+
+
+def kill(processes: Sequence[int], is_meant: Callable[[], bool], announce: Callable[[], None]) -> None:
+    """Kill the processes of a start, unless it is no longer the one that was looked at.
 
     It is said before: with the service systemd ends its watchdog, too, which may then have no time left to speak.
     """
-    with contextlib.suppress(ProcessLookupError):
-        descriptor = os.pidfd_open(running.pid)
-        with contextlib.closing(os.fdopen(descriptor, "rb", buffering=0)):
-            if find_running(service) == running:
-                _say(f"{why}; killing process {running.pid} for a restart")
+    with contextlib.ExitStack() as stack:
+        descriptors = []
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                descriptors.append(os.pidfd_open(process))
+                stack.callback(os.close, descriptors[-1])
+        if not descriptors or not is_meant():
+            return
+        announce()
+        for descriptor in descriptors:
+            with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+
+
+def _processes(ticket: Ticket, running: Running) -> list[int]:
+    """The processes that end the unit's start with themselves, among those of its user.
+
+    In front of a container it is podman's monitor, root's, that is the main process of the unit.
+    """
+    if not ticket.container:
+        return [running.pid]
+    lists = (_CONTROL_GROUPS / running.control_group.lstrip("/")).glob("libpod-payload-*/cgroup.procs")
+    return [int(line) for path in lists for line in path.read_text().split()]
 
 
 def _described(endpoint: Endpoint, metrics: Metrics | None) -> str:

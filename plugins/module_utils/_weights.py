@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ._geometry import Geometry
+from ._multi_node import Stage
 
 Tensor = tuple[str, str, tuple[int, ...]]  # name, element type, shape
 
@@ -97,14 +98,47 @@ def group_tensors(tensors: Iterable[Tensor], layers: int) -> tuple[TensorGroup, 
     return tuple(TensorGroup(*key, count) for key, count in sorted(counts.items()))
 
 
-def rank_weights(groups: Iterable[TensorGroup], geometry: Geometry, ranks: int, dtype_bytes: int | None = None) -> int:
-    """Return the bytes of weights on each of ``ranks`` ranks; ``dtype_bytes``: of the engine's dtype."""
-    return _rank_weights(tuple(groups), geometry, ranks, geometry.dtype_bytes if dtype_bytes is None else dtype_bytes)
+def rank_weights(
+    groups: Iterable[TensorGroup],
+    geometry: Geometry,
+    ranks: int,
+    dtype_bytes: int | None = None,
+    stage: Stage | None = None,
+) -> int:
+    """Return the bytes of weights on each of ``ranks`` ranks; ``dtype_bytes``: of the engine's dtype.
+
+    With a ``stage`` they are the ranks of that stage of a pipeline, else of the whole model.
+    """
+    width = geometry.dtype_bytes if dtype_bytes is None else dtype_bytes
+    return _rank_weights(tuple(groups), geometry, ranks, width, stage)
 
 
 @lru_cache(maxsize=1024)  # many services, and many hosts of one process, have the same model
-def _rank_weights(groups: tuple[TensorGroup, ...], geometry: Geometry, ranks: int, width: int) -> int:
-    return sum(group.count * _rank_bytes(group, geometry, ranks, width) for group in groups)
+def _rank_weights(
+    groups: tuple[TensorGroup, ...], geometry: Geometry, ranks: int, width: int, stage: Stage | None
+) -> int:
+    return sum(_stage_count(group, geometry, stage) * _rank_bytes(group, geometry, ranks, width) for group in groups)
+
+
+def _stage_count(group: TensorGroup, geometry: Geometry, stage: Stage | None) -> int:
+    """Return how many tensors of a group a stage of a pipeline has.
+
+    Embeddings are on the first stage, and once more on the last where the output head is tied to them; norm and head
+    are on the last (``model_executor/models/qwen3.py`` and its siblings). Where layers differ, dense and sparse ones,
+    it is the most that any layers of that number can have.
+    """
+    if stage is None:
+        return group.count
+    if ".layers.N." in f".{group.name}" and "vision" not in group.name:
+        layers = (geometry.num_hidden_layers, geometry.moe_layers, geometry.num_hidden_layers - geometry.moe_layers)
+        per_layer = next((group.count // size for size in layers if size and group.count % size == 0), group.count)
+        return min(group.count, per_layer * stage.layers)
+    ends = {
+        "embedding": stage.first or (stage.last and geometry.tie_word_embeddings),
+        "head": stage.last,
+        "whole": stage.last or not group.name.endswith("model.norm.weight"),
+    }
+    return group.count if ends.get(_rule(group.name), True) else 0
 
 
 def total_parameters(groups: Iterable[TensorGroup]) -> int:

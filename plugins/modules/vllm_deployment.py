@@ -41,6 +41,7 @@ requirements:
   - Python >= 3.9
   - systemd 247 or newer, and root's rights.
   - An engine installed by the role P(llmops.inference.vllm_runtime#role).
+  - For O(image), Podman 5.3 or newer and systemd 253 or newer.
 options:
   state:
     description:
@@ -48,7 +49,8 @@ options:
       - V(rolled_back) returns to a generation that the host keeps, its engine version, units and code included, through
         the same stops, starts and gates. Where it does not serve, the one that was in force serves again. What was
         kept stays; the next V(present) writes a new generation.
-      - V(absent) stops all services and deletes units and generations. Engines, models and caches stay.
+      - V(absent) stops all services and deletes units and generations. Engines, models and caches stay, except for
+        what O(remove_engines) says.
     type: str
     choices: [present, rolled_back, absent]
     default: present
@@ -64,6 +66,16 @@ options:
     description: Where engines are installed, one directory per version.
     type: path
     default: /opt/vllm
+  image:
+    description:
+      - The image that holds the engine, pinned by its digest (C(NAME@sha256:DIGEST)), which the role
+        P(llmops.inference.vllm_runtime#role) has brought to the host. Every service is then a container, described by a
+        Podman Quadlet, C(/etc/containers/systemd/vllm@NAME.container). Units, gate, generations and watchdog are the
+        same.
+      - Without it, services run the engine that is installed in O(engine_root).
+      - GPUs are handed to containers by the Container Device Interface, C(nvidia.com/gpu=UUID), for which the host
+        needs a specification by C(nvidia-ctk cdi generate).
+    type: str
   tools_dir:
     description: A virtual environment that holds C(nvidia-ml-py), which the units use as well.
     type: path
@@ -85,10 +97,19 @@ options:
       - How many generations to keep, the one in force included; the one that served before it is always kept.
     type: int
     default: 5
+  restart:
+    description:
+      - Services that start again even though nothing of theirs changed here. Those that run on several hosts have to
+        when they do on any.
+    type: list
+    elements: str
+    default: []
   remove_engines:
     description:
       - Whether an engine is removed from O(engine_root) with the last generation that ran it. One that no generation
         has run yet stays.
+      - The same holds for an O(image). With O(state=absent), images that generations ran are removed, and engines
+        in O(engine_root) stay.
     type: bool
     default: false
   requested_by:
@@ -125,6 +146,13 @@ EXAMPLES = r"""
         gpus: [2]
         secret_environment:
           VLLM_API_KEY: "{{ vault_micro_key }}"
+
+- name: Serve a model in a container
+  llmops.inference.vllm_deployment:
+    engine_version: 0.32.0
+    image: docker.io/vllm/vllm-openai@sha256:0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0
+    services:
+      - {name: mini, model: /var/lib/vllm/models/Qwen3-8B, port: 8002}
 
 - name: Return to the generation that served before
   llmops.inference.vllm_deployment:
@@ -211,7 +239,9 @@ services:
       type: float
       sample: 0.041
     tokens_per_second:
-      description: Tokens per second after the first of one request; V(null) in check mode.
+      description:
+        - Tokens per second after the first of one request; V(null) in check mode.
+        - V(null), too, where nothing was changed. Then each service is asked for a single token.
       returned: success
       type: float
       sample: 88.2
@@ -283,6 +313,7 @@ rollback_problem:
 import os
 import shutil
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
@@ -292,6 +323,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._changes import C
 from ansible_collections.llmops.inference.plugins.module_utils._deployment import endpoints
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError, NotInstalledError
 from ansible_collections.llmops.inference.plugins.module_utils._host import Host, Wanted
+from ansible_collections.llmops.inference.plugins.module_utils._installed import forget_images
 from ansible_collections.llmops.inference.plugins.module_utils._job import Lock, Report, detach, locked
 from ansible_collections.llmops.inference.plugins.module_utils._places import Paths
 from ansible_collections.llmops.inference.plugins.module_utils._rows import deployed_rows
@@ -300,10 +332,12 @@ from ansible_collections.llmops.inference.plugins.module_utils._transaction impo
 OPTIONS = {
     **PLAN_OPTIONS,
     **HOST_OPTIONS,
+    "image": {"type": "str"},
     "state": {"type": "str", "default": "present", "choices": ["present", "rolled_back", "absent"]},
     "generation": {"type": "int"},
     "keep_generations": {"type": "int", "default": 5},
     "remove_engines": {"type": "bool", "default": False},
+    "restart": {"type": "list", "elements": "str", "default": []},
     "requested_by": {"type": "str"},
     "detach": {"type": "bool", "default": False},
 }
@@ -330,7 +364,10 @@ class Deploy:
         """Delete everything that deployments made."""
         deployment = self.host.deployment()
         with self._locked():
+            images = _kept.images(self.host.store)
             changed = deployment.present() if self.module.check_mode else deployment.remove()
+            if not self.module.check_mode:
+                self._remove_unneeded(set(), images)
         return {**_NOTHING, "changed": changed}
 
     def present(self) -> dict[str, Any]:
@@ -370,8 +407,10 @@ class Deploy:
         wanted = choose()
         for warning in wanted.plan.warnings if wanted.plan else ():
             self.module.warn(warning)
-        changes = self.host.deployment().compare(wanted.order, wanted.files, wanted.number)
-        self.host.refuse_taken_ports(changes, wanted)
+        changes = self.host.deployment().compare(
+            wanted.order, wanted.files, wanted.number, self.module.params["restart"]
+        )
+        self.host.refuse_unfit(changes, wanted)
         return wanted, changes
 
     def _apply(self, wanted: Wanted, changes: Changes, report: Report) -> dict[str, Any]:
@@ -379,16 +418,31 @@ class Deploy:
         generation = self.host.store.current()
         if changes.any:
             engines = _kept.engines(self.host.store, self.module.params["engine_root"])
+            images = _kept.images(self.host.store)
             generation = deployment.apply(
                 changes, wanted.files, self.module.params["keep_generations"], kept=wanted.number
             )
-            if self.module.params["remove_engines"]:
-                for unneeded in engines - _kept.engines(self.host.store, self.module.params["engine_root"]):
-                    report("host", f"removing {unneeded}")
-                    shutil.rmtree(unneeded, ignore_errors=True)
-        measured = deployment.measure(wanted.files)
+            self._remove_unneeded(engines, images, report)
+        # Where nothing changed they have just been asked; their speed is what the playbook status is for.
+        measured = deployment.measure(wanted.files) if changes.any else changes.answers
         rows = deployed_rows(wanted.plan, changes, measured, endpoints(wanted.files))
         return {"services": rows, "generation": generation}
+
+    def _remove_unneeded(
+        self, engines: set[str], images: set[str], report: Report = lambda service, text: None
+    ) -> None:
+        """Remove those engines and images that no generation runs any more, where the user wants that."""
+        if not self.module.params["remove_engines"]:
+            return
+        root = self.module.params["engine_root"]
+        for tree in engines - _kept.engines(self.host.store, root):
+            report("host", f"removing {tree}")
+            shutil.rmtree(tree, ignore_errors=True)
+        unneeded = images - _kept.images(self.host.store)
+        forget_images(Path(root), unneeded)
+        for image in unneeded:
+            report("host", f"removing the image {image}")
+            self.host.podman.remove_image(image)
 
     def _recover(self, report: Report) -> dict[str, Any]:
         return self.host.deployment(report).recover()
@@ -403,7 +457,7 @@ class Deploy:
             "changed": changes.any,
             "generation_before": self.host.deployment().base(),
             "plan": wanted.plan.to_dict() if wanted.plan else None,
-            "services": deployed_rows(wanted.plan, changes, {}, endpoints(wanted.files)),
+            "services": deployed_rows(wanted.plan, changes, None, endpoints(wanted.files)),
             "removed": list(changes.remove),
             "changed_files": list(changes.files),
             "changed_links": list(changes.links),

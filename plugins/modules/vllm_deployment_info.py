@@ -105,6 +105,11 @@ generations:
       type: list
       elements: str
       sample: [/opt/vllm/0.32.0/bin/vllm, /opt/vllm/tools/bin/python]
+    image:
+      description: Podman's id of the image that it runs its engines from; V(null) where they are installed.
+      returned: success
+      type: str
+      sample: null
     models:
       description: The directories of its models.
       returned: success
@@ -341,8 +346,8 @@ incidents:
         - What it was. C(wedged), C(killed), C(worker_died), C(engine_dead), C(out_of_device_memory), C(host_oom_kill),
           C(device_lost) or C(xid) while it served.
         - Also C(port_taken), C(gpu_unfit), C(not_admitted), C(memory_share_too_large), C(no_room_for_kv_cache),
-          C(memory_profiling), C(no_shared_memory), C(corrupt_weights), C(bad_configuration), C(file_access) or
-          C(start_timeout) at a start.
+          C(memory_profiling), C(no_shared_memory), C(corrupt_weights), C(bad_configuration), C(file_access),
+          C(no_container) or C(start_timeout) at a start.
         - C(engine_error) and C(unknown) for what has no name here.
       returned: success
       type: str

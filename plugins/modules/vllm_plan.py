@@ -279,10 +279,26 @@ plan:
         calibration_key:
           description:
             - Key under which its starts are recorded for O(calibration); V(null) where they are not, because model
-              files or O(engine_version) are not known, or because its GPUs may be of several kinds.
+              files or O(engine_version) are not known, because its GPUs may be of several kinds, or because it has a
+              pipeline or several hosts.
           returned: success
           type: str
           sample: 0f61d1b6ac43e0f1c2a36b1f6ed0f3f5
+        pipeline_parallel_size:
+          description: Number of stages over which its layers are divided.
+          returned: success
+          type: int
+          sample: 1
+        nodes:
+          description: Number of hosts that run it.
+          returned: success
+          type: int
+          sample: 1
+        node_rank:
+          description: Which of them this host is, from 0.
+          returned: success
+          type: int
+          sample: 0
     devices:
       description: All devices of the host, by index.
       returned: success

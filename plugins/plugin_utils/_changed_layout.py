@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A layout whose services have some of their keys changed."""
+"""A layout whose services have some of their keys changed, and what of it is whose."""
 
 from __future__ import annotations
 
@@ -22,3 +22,9 @@ def changed_layout(
             f"No service of the layout is called {', '.join(strange)}; it has {', '.join(known) or 'none'}."
         )
     return [{**service, **(changes.get(str(service.get("name"))) or {})} for service in layout]
+
+
+def leads(service: Mapping[str, Any], host: str) -> bool:
+    """Whether a service of a host's layout answers requests there: one on several hosts does on the first."""
+    hosts = service.get("hosts")
+    return not isinstance(hosts, (list, tuple)) or list(hosts[:1]) == [host]

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._layout import DEFAULT_MAX_NUM_SEQS
 from ansible_collections.llmops.inference.plugins.module_utils._values import as_integer, shown
-from ansible_collections.llmops.inference.plugins.plugin_utils._changed_layout import changed_layout
+from ansible_collections.llmops.inference.plugins.plugin_utils._changed_layout import changed_layout, leads
 
 # What needs no quoting in HAProxy's configuration, in a URL's path or in JSON; names of models on hubs are of these.
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}")
@@ -44,18 +44,24 @@ def services_of(hosts: Iterable[str], variables: Mapping[str, Mapping[str, Any]]
     found = [
         _service_of(host, service, variables[host], gateway, problems)
         for host in hosts
-        for service in _layout_of(variables[host])
+        for service in layout_of(variables[host])
+        if leads(service, host)
     ]
     _raise(problems)
     return found
 
 
-def _layout_of(variables: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def layout_of(variables: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     """Return the layout that the role vllm_services deploys with these variables."""
     profiles = variables.get("vllm_services_profiles") or {}
     profile = profiles.get(variables.get("vllm_services_profile", "after")) or {}
     layout = profile.get("layout", variables.get("vllm_services_layout")) or []
     return changed_layout(layout, profile.get("changes", variables.get("vllm_services_changes")) or {})
+
+
+def model_of(service: Mapping[str, Any]) -> str:
+    """Return the name by which clients ask for a service's model; services of one name are its replicas."""
+    return str(service.get("served_model_name") or service.get("name"))
 
 
 def _service_of(
@@ -80,7 +86,7 @@ def _service_of(
     return {
         "host": host,
         "name": str(service.get("name")),
-        "model": str(service.get("served_model_name") or service.get("name")),
+        "model": model_of(service),
         "address": address,
         "port": service.get("port"),
         "maxconn": service.get("max_num_seqs") or DEFAULT_MAX_NUM_SEQS.get(accelerator, DEFAULT_MAX_NUM_SEQS["cuda"]),

@@ -41,7 +41,7 @@ PLAY = yaml.safe_load((ROOT / "playbooks" / "awx.yml").read_text(encoding="utf-8
 TASKS = yaml.safe_load((ROOT / "playbooks" / "tasks" / "awx_objects.yml").read_text(encoding="utf-8"))
 MODULES = ROOT / ".venv" / "collections" / "ansible_collections" / "awx" / "awx" / "plugins"
 # Variables that are a playbook's own and no role's.
-OF_PLAYBOOKS = {"vllm_hosts", "vllm_plan_html", "vllm_serial"}
+OF_PLAYBOOKS = {"vllm_hosts", "vllm_plan_html", "vllm_serial", "vllm_site_floor"}
 # Lists and dicts are asked for as text; playbooks/tasks/survey_answers.yml takes it.
 AS_TEXT = "survey_"
 QUESTIONS = definitions("job_templates")["questions"]

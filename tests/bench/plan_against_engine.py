@@ -14,19 +14,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from ansible_collections.llmops.inference.tests.bench.against_engine import report
 from ansible_collections.llmops.inference.tests.bench.against_engine.replay import MEASURED, Trials
+from ansible_collections.llmops.inference.tests.tools.generated_parts import rewritten
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTBED = ROOT / "tests" / "testbed"
 PAGE = ROOT / "docs" / "plan-against-engine.md"
-MARKED = re.compile(r"(<!-- generated: ([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 HOST = "bench"
 ADDRESS = "10.89.96.30"
 COLLECTIONS = "/srv/collections"
@@ -47,7 +47,7 @@ SECTIONS = {
 
 def current(text: str, trials: Trials) -> str:
     """Return the page with what its markers enclose written anew."""
-    return MARKED.sub(lambda found: f"{found[1]}\n{SECTIONS[found[2]](trials)}\n\n{found[3]}", text)
+    return rewritten(text, {name: partial(part, trials) for name, part in SECTIONS.items()})
 
 
 def measure(names: Sequence[str]) -> list[str]:

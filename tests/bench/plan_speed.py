@@ -6,7 +6,7 @@
 Printed are the time of the planner alone, the time from what an inventory holds to what a module returns
 (layout, topology and geometries parsed, the plan as JSON types), and both as multiples of a baseline that is
 taken in the same run: reading and writing the same plans as JSON. Seconds are those that the process computed,
-whatever else the machine does. Exits with 1 where the planner is too slow.
+whatever else the machine does. A whole curve is kept in figures/plans.json. Exits with 1 where the planner is too slow.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 from ansible_collections.llmops.inference.plugins.module_utils._placement import plan
 from ansible_collections.llmops.inference.plugins.module_utils._plan import Settings
 from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology
+from ansible_collections.llmops.inference.tests.bench import measuring
 from ansible_collections.llmops.inference.tests.unit.scene import (
     GIB,
     QWEN3_1_7B,
@@ -152,7 +153,15 @@ def main() -> int:
     """Return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hosts", type=int, nargs="+", default=CURVE, help="points of the curve")
-    found = complaints(print_curve(parser.parse_args().hosts))
+    curve = parser.parse_args().hosts
+    result = print_curve(curve)
+    if tuple(curve) == CURVE:
+        points = [
+            {"hosts": times.hosts, "baseline_ratio": times.planning / times.baseline, "milliseconds": times.per_host}
+            for times in result
+        ]
+        measuring.keep("plans", "make bench-plan-speed", {"curve": points})
+    found = complaints(result)
     for line in found:
         print(f"plan_speed: {line}", file=sys.stderr)
     return 1 if found else 0

@@ -87,3 +87,34 @@ def test_one_layout_fits_every_box(facts: dict[str, str], tmp_path: Path) -> Non
 
 def test_a_fleet_that_nobody_has_looked_at_is_a_valid_inventory() -> None:
     assert set(groups({"ANSIBLE_CACHE_PLUGIN": "memory"})) == {"vllm"}
+
+
+def play_site(tmp_path: Path, *options: str, status: int = 0) -> str:
+    """Return what site.yml says for six hosts of which each serves the model mini; no task of it is run."""
+    layout = [{"name": "mini", "model": "/models/mini", "port": 8002}]
+    inventory = {"vllm": {"vars": {"vllm_services_layout": layout}, "hosts": dict.fromkeys("abcdef")}}
+    file = tmp_path / "hosts.json"
+    file.write_text(json.dumps(inventory), encoding="utf-8")
+    return ansible("ansible-playbook", "-i", str(file), "site.yml", "--tags", "no-such-tag", *options, status=status)
+
+
+@pytest.mark.parametrize(
+    ("options", "batches"),
+    [
+        ([], 1),
+        (["-e", "vllm_site_floor="], 1),
+        (["-e", "vllm_site_floor=4"], 3),
+        (["-e", "vllm_site_floor=4", "--limit", "a,b,c"], 2),
+        (["-e", "vllm_site_floor=50%"], 2),
+        (["-e", '{"vllm_site_floor": {"mini": 5}}'], 6),
+        (["-e", "vllm_site_floor=5", "-e", "vllm_serial=3"], 2),
+    ],
+)
+def test_a_floor_makes_the_batches_of_a_rolling_change(tmp_path: Path, options: list[str], batches: int) -> None:
+    assert play_site(tmp_path, *options).count("PLAY [Serve the layout of every host]") == batches
+
+
+def test_a_floor_that_would_keep_every_host_from_being_changed_is_refused(tmp_path: Path) -> None:
+    said = play_site(tmp_path, "-e", "vllm_site_floor=6", status=4)
+    assert "mini: 6 replicas, of which 6 have to serve" in said
+    assert "Serve the layout" not in said

@@ -34,13 +34,13 @@ def roles(*arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize(("tag", "role"), [*ROLES.items(), *ASKED_FOR.items()])
-def test_a_tag_is_one_role(tag: str, role: str) -> None:
-    assert roles("--tags", tag) == {role}
+def test_a_tag_is_one_role_and_services_are_taken_back_into_the_gateways_first(tag: str, role: str) -> None:
+    assert roles("--tags", tag) == {role} | ({"vllm_gateway"} if tag == "services" else set())
 
 
 def test_several_tags_are_several_roles() -> None:
     assert roles("--tags", "runtime,models") == {"vllm_runtime", "vllm_models"}
-    assert roles("--tags", "services,validate") == {"vllm_services", "vllm_validation"}
+    assert roles("--tags", "models,validate") == {"vllm_models", "vllm_validation"}
 
 
 def test_without_tags_everything_is_deployed_and_nothing_is_only_planned_or_measured() -> None:
@@ -77,3 +77,16 @@ def test_what_a_gateway_routes_does_not_depend_on_the_limit() -> None:
 def test_a_host_that_is_not_in_the_inventory_is_no_success() -> None:
     said = ansible("ansible-playbook", "-i", GATEWAY, "site.yml", "--limit", "gateway-z", status=1)
     assert "gateway-z" in said
+
+
+@pytest.mark.parametrize(
+    ("tag", "misspelt", "meant"),
+    [("runtime", "vllm_runtime_verison", "vllm_runtime_version"), ("models", "vllm_models_lst", "vllm_models_list")],
+)
+def test_a_misspelt_variable_is_refused_before_the_host_is_asked_for_anything(
+    tag: str, misspelt: str, meant: str
+) -> None:
+    nowhere = ["-i", "box,", "-c", "ssh", "-e", "ansible_host=192.0.2.1 ansible_ssh_timeout=1 vllm_hosts=box"]
+    said = ansible("ansible-playbook", *nowhere, "site.yml", "--tags", tag, "-e", f"{misspelt}=x", status=2)
+    assert f"{misspelt} is no variable of the role vllm_{tag}; did you mean {meant}?" in " ".join(said.split())
+    assert "unreachable=0" in said

@@ -9,7 +9,6 @@ With ``--check`` it changes nothing and fails where the page is not what the pla
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,10 +21,10 @@ from ansible_collections.llmops.inference.plugins.module_utils._plan import (
     PlannedDevice,
 )
 from ansible_collections.llmops.inference.plugins.module_utils._shares import UNITS, units_bytes
+from ansible_collections.llmops.inference.tests.tools.generated_parts import rewritten
 from ansible_collections.llmops.inference.tests.unit.scene import GIB, box, planned, reference_layout
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "memory-budget.md"
-MARKED = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 # GiB that CUDA has on cards that are sold as so many GB.
 CARDS = {24: 23.99, 48: 47.99, 80: 79.65, 141: 140.40}
 BUDGETS = (0.9999, 0.99)
@@ -133,7 +132,7 @@ SECTIONS = {"reference-box": reference_box, "cards": cards, "refusals": refusals
 
 def current(text: str) -> str:
     """Return a page with what its markers enclose written anew."""
-    return MARKED.sub(lambda found: f"{found[1]}\n{SECTIONS[found[2]]()}\n\n{found[3]}", text)
+    return rewritten(text, SECTIONS)
 
 
 def main() -> int:

@@ -24,7 +24,18 @@ REPORTS = ROOT / "build" / "reports"
 IN_TESTBED = str(ROOT / "tests" / "testbed" / "in-testbed")
 LINES_OF_A_FAILURE = 200
 # Measure or replace engines under load for many minutes each: `make test-all`, or by name.
-LONG = ("faults", "gateway", "upgrade", "validation", "compare", "tune", "awx-host")
+LONG = (
+    "faults",
+    "gateway",
+    "upgrade",
+    "quadlet",
+    "validation",
+    "compare",
+    "tune",
+    "awx-host",
+    "multihost",
+    "ray",
+)
 # Compare speeds, which work beside them would spoil, or start three engines: each runs alone, after the others.
 ALONE = ("compare", "tune", "tutorial")
 # An engine that starts keeps one core busy, and the tests of two scenarios wait for different things.

@@ -41,6 +41,10 @@ def test_the_root_cause_is_found_below_the_wrapper_and_beside_a_warning_that_nam
         ("safetensors_rust.SafetensorError: Error while deserializing header", "corrupt_weights"),
         ("PermissionError: [Errno 13] Permission denied: '/srv/m/model.safetensors'", "file_access"),
         ("RuntimeError: Worker proc VllmWorker-0 died unexpectedly", "worker_died"),
+        ("Error: setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=GPU-a1f3c0de", "no_container"),
+        ("Error: statfs /srv/models/mini: no such file or directory", "no_container"),
+        ("vllm@mini.service: Main process exited, code=killed, status=9/KILL", "killed"),
+        ("vllm@mini.service: Main process exited, code=exited, status=137/n/a", "killed"),
     ],
 )
 def test_a_known_line_has_its_kind_even_when_wrappers_follow(line: str, kind: str) -> None:

@@ -84,14 +84,18 @@ def test_where_nothing_is_older_that_is_said(store: GenerationStore, tmp_path: P
         _kept.choose(GenerationStore(str(tmp_path / "fresh"), os.getgid()), None, None)
 
 
+def has_image(image: str) -> bool:
+    return image == "sha256:kept"
+
+
 def test_a_generation_with_all_that_it_needs_may_serve(store: GenerationStore) -> None:
-    _kept.refuse_unusable(store, 1)
+    _kept.refuse_unusable(store, 1, has_image)
 
 
 def test_a_damaged_generation_is_refused_naming_the_file(store: GenerationStore) -> None:
     (store.path(1) / "plan.json").write_text("else")
     with pytest.raises(InferenceError, match=r"nothing was changed: plan\.json was changed; choose another") as refused:
-        _kept.refuse_unusable(store, 1)
+        _kept.refuse_unusable(store, 1, has_image)
     assert refused.value.details["damage"] == {"plan.json": "was changed"}
 
 
@@ -100,36 +104,48 @@ def test_a_generation_whose_engine_is_gone_is_refused_naming_it_and_who_installs
 ) -> None:
     engine.unlink()
     with pytest.raises(InferenceError, match=r"0\.32\.0/bin/vllm is gone .* install vLLM 0\.32\.0 again with the role"):
-        _kept.refuse_unusable(store, 1)
+        _kept.refuse_unusable(store, 1, has_image)
+
+
+def test_a_generation_whose_image_is_gone_is_refused_naming_it_and_who_brings_it_back(
+    store: GenerationStore, engine: Path
+) -> None:
+    for number, image in ((4, "sha256:kept"), (5, "sha256:gone")):
+        needs = Needs("0.33.0", (str(engine),), {}, image)
+        store.write({"plan.json": File("{}"), "needs.json": File(needs.to_json())}, number, None)
+    _kept.refuse_unusable(store, 4, has_image)
+    with pytest.raises(InferenceError, match=r"the image sha256:gone is gone; bring vLLM 0\.33\.0 back with the role"):
+        _kept.refuse_unusable(store, 5, has_image)
+    assert _kept.images(store) == {"sha256:kept", "sha256:gone"}
 
 
 def test_a_generation_whose_model_is_gone_is_refused_naming_it(store: GenerationStore, model: Path) -> None:
     model.rename(model.with_name("elsewhere"))
     with pytest.raises(InferenceError, match=r"models/mini is gone; bring the model back there"):
-        _kept.refuse_unusable(store, 1)
+        _kept.refuse_unusable(store, 1, has_image)
 
 
 def test_a_generation_whose_weights_are_cut_off_is_refused_naming_the_file(store: GenerationStore, model: Path) -> None:
     os.truncate(model / "model.safetensors", (model / "model.safetensors").stat().st_size - 1)
     with pytest.raises(InferenceError, match=r"model\.safetensors is cut off"):
-        _kept.refuse_unusable(store, 1)
+        _kept.refuse_unusable(store, 1, has_image)
 
 
 def test_a_generation_whose_model_is_another_by_now_is_refused(store: GenerationStore, model: Path) -> None:
     scene.write_safetensors(model / "model.safetensors", {"a": ("BF16", [4, 8])})
     with pytest.raises(InferenceError, match="are not those that it was planned for"):
-        _kept.refuse_unusable(store, 1)
+        _kept.refuse_unusable(store, 1, has_image)
 
 
 def test_a_generation_that_does_not_say_what_it_needs_is_refused(store: GenerationStore) -> None:
     store.write({"plan.json": File("{}")}, 4, None)
     with pytest.raises(InferenceError, match="it does not say what it needs"):
-        _kept.refuse_unusable(store, 4)
+        _kept.refuse_unusable(store, 4, has_image)
 
 
 def test_each_is_described_with_what_it_runs_and_whether_it_could(store: GenerationStore, engine: Path) -> None:
     (store.path(1) / "plan.json").unlink()
-    first, second, third = _kept.describe(store, Transaction(2, 3, True, "now", "me"))
+    first, second, third = _kept.describe(store, Transaction(2, 3, True, "now", "me"), has_image)
     assert (first["number"], first["intact"], first["problem"]) == (1, False, "plan.json is gone")
     assert (second["served"], second["in_force"], second["problem"]) == (True, False, None)
     assert (second["engine_version"], second["programs"], second["replaces"]) == ("0.32.0", [str(engine)], 1)

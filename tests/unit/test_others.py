@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._others import (
     gpu_used_by_others,
     node_used_by_others,
+    numbered,
     own_pids,
     resident_bytes,
 )
@@ -35,6 +36,14 @@ def proc(tmp_path: Path) -> Path:
 
 def test_our_processes_are_those_of_our_units(proc: Path) -> None:
     assert own_pids(str(proc)) == {10}
+
+
+def test_a_process_in_a_container_is_known_by_the_number_that_its_log_tells(tmp_path: Path) -> None:
+    for pid, status in ((1300, "Name:\tVLLM\nNSpid:\t1300\t41\n"), (41, "NSpid:\t41\n"), (7, "Name:\tgone\n")):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "status").write_text(status)
+    assert numbered({1300, 7}, {41}, str(tmp_path)) == {1300}
+    assert numbered({1300, 41, 7}, {41, 7}, str(tmp_path)) == {1300, 41, 7}
 
 
 @pytest.mark.parametrize(

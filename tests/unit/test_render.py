@@ -14,12 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.llmops.inference.plugins.module_utils import _render, _units
-from ansible_collections.llmops.inference.plugins.module_utils._engine import (
-    Engine,
-    check_engine_args,
-    environment_text,
-)
+from ansible_collections.llmops.inference.plugins.module_utils import _environment_file, _render, _units
+from ansible_collections.llmops.inference.plugins.module_utils._engine import Engine, check_engine_args
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._generation import File, changed_paths
 from ansible_collections.llmops.inference.plugins.module_utils._gpu_health import DEFAULT_ANSWERS
@@ -148,14 +144,15 @@ def test_units_are_sandboxed(tmp_path: Path, accelerator: str, keys: dict[str, A
         files["systemd/vllm@.service"].text + files["systemd/vllm@mini.service.d/10-plan.conf"].text
     )
     (tmp_path / "watchdog.service").write_text(files["systemd/vllm-watchdog@.service"].text)
-    for unit in ("engine", "watchdog"):
+    (tmp_path / "recover.service").write_text(files["systemd/vllm-recover.service"].text)
+    for unit in ("engine", "watchdog", "recover"):
         command = ["systemd-analyze", "security", "--offline=true", "--threshold=17", str(tmp_path / f"{unit}.service")]
         said = subprocess.run(command, capture_output=True, text=True, check=False)
         assert said.returncode == 0, said.stdout[-200:] + said.stderr
 
 
 def test_quotes_and_backslashes_survive_an_environment_file() -> None:
-    assert environment_text({"B": 'say "hi" \\ $HOME', "A": "1"}) == 'A="1"\nB="say \\"hi\\" \\\\ $HOME"\n'
+    assert _environment_file.to_text({"B": 'say "hi" \\ $HOME', "A": "1"}) == 'A="1"\nB="say \\"hi\\" \\\\ $HOME"\n'
 
 
 def test_only_neighbours_on_a_device_wait_for_each_other() -> None:

@@ -89,6 +89,9 @@ def files_of(**digests: str) -> dict[str, File]:
         ticket = Ticket(name, name, "127.0.0.1", 0 if digest == "bad" else 1, {}, 60, 0, digest)
         files[f"services/{name}/guard.json"] = File(ticket.to_json())
         files[f"services/{name}/secrets"] = File(f'K="{digest}"\n', secret=True)
+        # One that comes is a container, so that the way back is one from either kind to the other.
+        unit = "containers/vllm@added.container" if name == "added" else f"systemd/vllm@{name}.service.d/10-plan.conf"
+        files[unit] = File("[Service]\n")
     return files
 
 
@@ -103,7 +106,11 @@ class Host:
         self.base = base
         self.units = Units(base)
         (base / "systemd").mkdir(parents=True)
-        paths = Paths(config_root=str(base / "vllm"), unit_directory=str(base / "systemd"))
+        paths = Paths(
+            config_root=str(base / "vllm"),
+            unit_directory=str(base / "systemd"),
+            quadlet_directory=str(base / "quadlets"),
+        )
         self.links = UnitLinks(paths)
         self.store = GenerationStore(paths.config_root, os.getgid())
         self.record = TransactionRecord(paths.transaction)
@@ -121,7 +128,7 @@ class Host:
         assert self.store.current() == number
         assert self.store.read(number) == dict(wanted)
         assert self.store.damage(number) == {}
-        assert self.links.differences(known) == {}
+        assert self.links.differences(wanted) == {}
         assert self.record.read() is None
         assert self.units.running == {name: ticket.digest for name, ticket in known.items()}
         assert not self.compare(wanted).any

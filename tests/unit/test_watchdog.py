@@ -43,9 +43,9 @@ def serving(monkeypatch: pytest.MonkeyPatch, *answers: Running | None) -> None:
     monkeypatch.setattr(_watchdog, "find_running", lambda service: queue.pop(0) if len(queue) > 1 else queue[0])
 
 
-def ticket(misses: int = 2) -> Ticket:
+def ticket(misses: int = 2, container: bool = False) -> Ticket:
     watched = Watchdog(interval=5, deadline=1, misses=misses)
-    return Ticket("mini", "mini", "127.0.0.1", NOBODY, {}, 60, 0, "digest", watchdog=watched)
+    return Ticket("mini", "mini", "127.0.0.1", NOBODY, {}, 60, 0, "digest", watchdog=watched, container=container)
 
 
 def test_a_service_that_gives_no_token_is_killed_after_so_many_looks_with_the_evidence(
@@ -61,6 +61,21 @@ def test_a_service_that_gives_no_token_is_killed_after_so_many_looks_with_the_ev
     assert said.startswith("<5>vllm-watchdog: wedged: no token in 2 looks, http://127.0.0.1:9/v1 generated nothing")
     assert "/health does not answer 200, /metrics does not answer" in said
     assert f"killing process {process.pid} for a restart" in said
+
+
+def test_of_a_container_the_engine_is_killed_and_not_the_monitor_in_front_of_it(
+    monkeypatch: pytest.MonkeyPatch, process: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    payload = tmp_path / "cgroup/system.slice/vllm@mini.service/libpod-payload-4f1e"
+    payload.mkdir(parents=True)
+    (payload / "cgroup.procs").write_text(f"{process.pid}\n")
+    monkeypatch.setattr(_watchdog, "_CONTROL_GROUPS", tmp_path / "cgroup")
+    with subprocess.Popen(["sleep", "600"]) as monitor:
+        serving(monkeypatch, Running(monitor.pid, "first", "/system.slice/vllm@mini.service"))
+        _watchdog.look(ticket(misses=1, container=True))
+        assert process.wait(timeout=5) == -9
+        assert monitor.poll() is None
+        monitor.kill()
 
 
 def test_what_starts_or_stops_is_left_alone(monkeypatch: pytest.MonkeyPatch, host: Path) -> None:
@@ -110,7 +125,7 @@ def test_a_state_that_nobody_can_read_is_forgotten(
 @pytest.mark.parametrize(
     ("shown", "running"),
     [
-        ("ActiveState=active\nSubState=running\nMainPID=7\nInvocationID=a\n", Running(7, "a")),
+        ("ActiveState=active\nSubState=running\nMainPID=7\nInvocationID=a\nControlGroup=/g\n", Running(7, "a", "/g")),
         ("ActiveState=active\nSubState=running\nMainPID=7\nInvocationID=a\nJob=12\n", None),
         ("ActiveState=activating\nSubState=start-post\nMainPID=7\nInvocationID=a\n", None),
         ("ActiveState=deactivating\nSubState=stop-sigterm\nMainPID=7\nInvocationID=a\n", None),

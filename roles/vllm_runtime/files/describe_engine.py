@@ -3,17 +3,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes engine.json: which engine this is, and every long flag of its `vllm serve`, asked of its own parser.
 
-Arguments: the file to write, the distribution that holds the engine, the accelerator it is built for.
-Run by the interpreter of the engine's virtual environment.
+Arguments: the file to write, the distribution that holds the engine, the accelerator it is built for; and the id of the
+image that it is in, if it is in one. Run by the interpreter of the engine's virtual environment, or of the image.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import os
 import platform
 import sys
+from pathlib import Path
+from typing import Any
 
 
 def serve_flags() -> list[str]:
@@ -39,19 +42,46 @@ def serve_flags() -> list[str]:
     return sorted(option[2:] for option in options if option.startswith("--"))
 
 
+def read_from(distribution: str) -> dict[str, str]:
+    """Return the digest of the list of the distribution's files, by its path below the virtual environment.
+
+    As long as it is the same, so is the engine.
+    """
+    files = importlib.metadata.files(distribution) or []
+    (record,) = [Path(str(file.locate())).resolve() for file in files if file.match("*.dist-info/RECORD")]
+    digest = hashlib.sha256(record.read_bytes()).hexdigest()
+    return {str(record.relative_to(Path(sys.prefix).resolve())): digest}
+
+
+def in_image(image: str, distribution: str) -> dict[str, str]:
+    """Return what an engine in an image says of itself, whose maker chose distribution and accelerator."""
+    from vllm import platforms  # noqa: PLC0415  (as above)
+
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        distribution = "vllm"  # also for the CPU, in the images that its project makes
+    accelerator = "cpu" if platforms.current_platform.is_cpu() else "cuda"
+    return {"accelerator": accelerator, "distribution": distribution, "image": image}
+
+
 def main() -> None:
     """Describe the engine and write the file in one step, so that it is there whole or not at all."""
-    destination, distribution, accelerator = sys.argv[1:]
-    description = {
-        "accelerator": accelerator,
-        "distribution": distribution,
-        "flags": serve_flags(),
-        "python": platform.python_version(),
-        "version": importlib.metadata.version(distribution),
-    }
+    destination, distribution, accelerator, *image = sys.argv[1:]
+    if image:
+        description: dict[str, Any] = in_image(image[0], distribution)
+    else:
+        description = {
+            "accelerator": accelerator,
+            "distribution": distribution,
+            "read_from": read_from(distribution),
+        }
+    description["flags"] = serve_flags()
+    description["python"] = platform.python_version()
+    description["version"] = importlib.metadata.version(description["distribution"])
     temporary = destination + ".new"
     with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(description, file, indent=1)
+        json.dump(description, file, indent=1, sort_keys=True)
         file.write("\n")
     os.chmod(temporary, 0o644)
     os.replace(temporary, destination)

@@ -1,7 +1,11 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A hub of one directory: the few paths of the hub's HTTP interface that its downloader asks for.
 
-Arguments: the directory of the models, the owner of their repositories, and the token that every request must carry.
-A request without it is answered as the hub answers for a private repository.
+Arguments: the directory of the models, the owner of their repositories, the token that every request must carry, and
+a port of loopback, 8080 where none is given.  A request without the token is answered as the hub answers for a private
+repository.
 """
 
 from __future__ import annotations
@@ -50,4 +54,4 @@ class Hub(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
 
-ThreadingHTTPServer(("127.0.0.1", 8080), Hub).serve_forever()
+ThreadingHTTPServer(("127.0.0.1", int((sys.argv[4:] or ["8080"])[0])), Hub).serve_forever()

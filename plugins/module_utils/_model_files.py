@@ -1,30 +1,40 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Prints, as a JSON list, what there is of each model on this host; changes nothing.
-
-Argument: a JSON object with ``models`` (the role's vllm_models_list), ``directory`` (where fetched ones go) and
-``user``, who has to be able to read them.  Each entry of the result is the model's, with ``path``, ``revision`` and
-``ignore_patterns`` filled in, and with:
-
-- ``fetch``: whether it has to be fetched: it comes from a hub and is not there, or not whole, or of another revision;
-- ``replaces``: what is in its place and would be overwritten, as REPOSITORY@REVISION, or null;
-- ``problem``: why it cannot be served, as the end of a sentence, or null.
-"""
+"""What there is of each model on this host: whether it has to be fetched, and whether the services can read it."""
 
 from __future__ import annotations
 
 import json
 import os
 import pwd
-import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 RECORD = ".fetched.json"
 
 
-def with_defaults(model: dict[str, Any], directory: str) -> dict[str, Any]:
+def look(models: Sequence[Mapping[str, Any]], directory: str, user: str) -> list[dict[str, Any]]:
+    """Return every model with its ``path`` and with what there is of it.
+
+    - ``fetch``: whether it has to be fetched: it comes from a hub, and is not there, not whole or of another revision;
+    - ``replaces``: what is in its place and would be overwritten, as REPOSITORY@REVISION, or None;
+    - ``problem``: why ``user`` cannot read it, as the end of a sentence, or None.
+
+    ``directory`` is where fetched ones go that state no place. Must run as root.
+    """
+    found = [with_defaults(model, directory) for model in models]
+    problems = problems_as(user, [model["path"] for model in found])
+    for model, problem in zip(found, problems):
+        record = record_of(model) if "repo_id" in model else {}
+        model["replaces"] = other_origin(model, record)
+        model["fetch"] = "repo_id" in model and (model["replaces"] is not None or not is_whole(model, record))
+        model["problem"] = problem
+    return found
+
+
+def with_defaults(model: Mapping[str, Any], directory: str) -> dict[str, Any]:
     """Return a model of the list with what the user left out."""
     given = {key: value for key, value in model.items() if value is not None}
     if "repo_id" not in given:
@@ -35,7 +45,7 @@ def with_defaults(model: dict[str, Any], directory: str) -> dict[str, Any]:
     return {**defaults, **given}
 
 
-def record_of(model: dict[str, Any]) -> dict[str, Any]:
+def record_of(model: Mapping[str, Any]) -> dict[str, Any]:
     """Return the record of the last fetch to where a model belongs, {} without one."""
     try:
         record: dict[str, Any] = json.loads((Path(model["path"]) / RECORD).read_text(encoding="utf-8"))
@@ -44,14 +54,14 @@ def record_of(model: dict[str, Any]) -> dict[str, Any]:
         return {}
 
 
-def other_origin(model: dict[str, Any], record: dict[str, Any]) -> str | None:
+def other_origin(model: Mapping[str, Any], record: Mapping[str, Any]) -> str | None:
     """Return the repository and revision that were fetched, where they are not those of the model."""
     if not record or (record["repo_id"], record["revision"]) == (model["repo_id"], model["revision"]):
         return None
     return f"{record['repo_id']}@{record['revision']}"
 
 
-def is_whole(model: dict[str, Any], record: dict[str, Any]) -> bool:
+def is_whole(model: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
     """Return whether every file of the last fetch has its size."""
     try:
         sizes = record["files"].items()
@@ -80,7 +90,7 @@ def problem_of(directory: str) -> str | None:
     return None
 
 
-def problems_as(user: str, directories: list[str]) -> list[str | None]:
+def problems_as(user: str, directories: Sequence[str]) -> list[str | None]:
     """Ask ``problem_of`` as another user; a child process becomes that user, because there is no way back.
 
     Of a user that is not there yet, as in check mode on a fresh host, nobody can say what it may read.
@@ -90,32 +100,21 @@ def problems_as(user: str, directories: list[str]) -> list[str | None]:
     except KeyError:
         return [None] * len(directories)
     reader, writer = os.pipe()
-    if os.fork() == 0:
-        os.setgroups(os.getgrouplist(user, entry.pw_gid))
-        os.setgid(entry.pw_gid)
-        os.setuid(entry.pw_uid)
-        with os.fdopen(writer, "w", encoding="utf-8") as pipe:
-            json.dump([problem_of(directory) for directory in directories], pipe)
-        os._exit(0)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.setgroups(os.getgrouplist(user, entry.pw_gid))
+            os.setgid(entry.pw_gid)
+            os.setuid(entry.pw_uid)
+            with os.fdopen(writer, "w", encoding="utf-8") as pipe:
+                json.dump([problem_of(directory) for directory in directories], pipe)
+            status = 0
+        finally:
+            os._exit(status)  # never into what the parent still has to do
     os.close(writer)
     with os.fdopen(reader, encoding="utf-8") as pipe:
-        found: list[str | None] = json.load(pipe)
-    os.wait()
+        text = pipe.read()
+    os.waitpid(child, 0)
+    found: list[str | None] = json.loads(text)
     return found
-
-
-def main() -> None:
-    """Print the list."""
-    request = json.loads(sys.argv[1])
-    models = [with_defaults(model, request["directory"]) for model in request["models"]]
-    problems = problems_as(request["user"], [model["path"] for model in models])
-    for model, problem in zip(models, problems):
-        record = record_of(model) if "repo_id" in model else {}
-        model["replaces"] = other_origin(model, record)
-        model["fetch"] = "repo_id" in model and (model["replaces"] is not None or not is_whole(model, record))
-        model["problem"] = problem
-    print(json.dumps(models))
-
-
-if __name__ == "__main__":
-    main()
