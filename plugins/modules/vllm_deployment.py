@@ -310,6 +310,7 @@ rollback_problem:
   sample: "service 'mini' did not pass its gate: torch.OutOfMemoryError: CUDA out of memory."
 """
 
+import os
 import shutil
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -324,6 +325,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._errors import In
 from ansible_collections.llmops.inference.plugins.module_utils._host import Host, Wanted
 from ansible_collections.llmops.inference.plugins.module_utils._installed import forget_images
 from ansible_collections.llmops.inference.plugins.module_utils._job import Lock, Report, detach, locked
+from ansible_collections.llmops.inference.plugins.module_utils._places import Paths
 from ansible_collections.llmops.inference.plugins.module_utils._rows import deployed_rows
 from ansible_collections.llmops.inference.plugins.module_utils._transaction import Transaction
 
@@ -471,6 +473,8 @@ def main() -> None:
         states = {"present": deploy.present, "rolled_back": deploy.rolled_back, "absent": deploy.absent}
         result = states[module.params["state"]]()
     except NotInstalledError as error:
+        if module.params["state"] == "absent" and not os.path.lexists(Paths.config_root):
+            module.exit_json(**_NOTHING, changed=False)  # no role was ever here, or all of it went
         if not module.check_mode:
             module.fail_json(msg=str(error), **error.details)
         module.warn(f"{error}. Check mode cannot tell more than that everything would be deployed.")

@@ -101,7 +101,7 @@ def test_every_command_is_one_that_this_checkout_has(command: str) -> None:
 def test_every_page_for_users_is_in_the_index() -> None:
     index = set(links(ROOT / "docs" / "index.md"))
     written = {str(page.relative_to(ROOT / "docs")) for page in PAGES if ROOT / "docs" in page.parents}
-    assert written - {"index.md", "compatibility.md", "gateway-overhead.md"} <= index
+    assert written - {"index.md", "gateway-overhead.md"} <= index
 
 
 @pytest.mark.parametrize("page", TRANSLATIONS, ids=lambda page: page.stem)

@@ -33,12 +33,11 @@ LONG = (
     "compare",
     "tune",
     "awx-host",
-    "tutorial",
     "multihost",
     "ray",
 )
-# Compare speeds, which work beside them would spoil: each runs alone, after the others.
-ALONE = ("compare", "tune")
+# Compare speeds, which work beside them would spoil, or start three engines: each runs alone, after the others.
+ALONE = ("compare", "tune", "tutorial")
 # An engine that starts keeps one core busy, and the tests of two scenarios wait for different things.
 AT_ONCE = 2
 
