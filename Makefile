@@ -1,6 +1,6 @@
 # Everything a developer runs; the work is done by small scripts under tests/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean lint docs test-fast test test-all test-matrix bench bench-no-change bench-serving bench-fleet bench-plan bench-plan-speed bench-plan-engine bench-gateway clean
+.PHONY: help setup demo demo-clean lint docs test-fast test test-all test-matrix compatibility release bench bench-no-change bench-serving bench-fleet bench-plan bench-plan-speed bench-plan-engine bench-gateway clean
 
 help:
 	@echo "make setup       tools and this collection in .venv"
@@ -12,6 +12,8 @@ help:
 	@echo "make test        test-fast, sanity, package, documentation, AWX, and the scenarios on real systemd hosts"
 	@echo "make test-all    the scenarios that measure under load for many minutes as well"
 	@echo "make test-matrix ansible-test on every ansible-core and Python that the collection supports"
+	@echo "make compatibility  docs/compatibility.md of what was run in this checkout, and what was not"
+	@echo "make release VERSION=1.0.0  its version and its changelog, to look at and to commit"
 	@echo "make bench       what all of it costs, measured into docs/benchmarks.md; two hours and the machine for itself"
 	@echo "make bench-no-change, bench-serving, bench-fleet  one part of that"
 	@echo "make bench-plan  how fast plans are made, and whether the real engine agrees with them"
@@ -48,6 +50,12 @@ test-all: setup
 
 test-matrix: setup
 	@PYTHONPATH=.venv/collections .venv/bin/python tests/tools/core_matrix.py
+
+compatibility: setup
+	@PYTHONPATH=.venv/collections .venv/bin/python tests/tools/compatibility.py
+
+release: setup
+	@tests/tools/release "$(VERSION)"
 
 # Each measures ratios within one run; the page is written from what all of them have kept.
 bench: bench-no-change bench-serving bench-fleet bench-plan bench-gateway

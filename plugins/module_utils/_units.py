@@ -21,12 +21,15 @@ STOP_MARGIN_SECONDS = 20
 # What the way back at boot, which runs as root, can do without.
 _RECOVER_HARDENING = (
     "CapabilityBoundingSet=CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE",
+    "IPAddressDeny=any",
     "LockPersonality=yes",
     "MemoryDenyWriteExecute=yes",
     "NoNewPrivileges=yes",
     "PrivateDevices=yes",
+    "PrivateMounts=yes",
     "PrivateNetwork=yes",
     "PrivateTmp=yes",
+    "ProtectClock=yes",
     "ProtectControlGroups=yes",
     "ProtectHome=yes",
     "ProtectHostname=yes",
@@ -40,6 +43,7 @@ _RECOVER_HARDENING = (
     "RestrictSUIDSGID=yes",
     "SystemCallArchitectures=native",
     "SystemCallFilter=@system-service",
+    "SystemCallFilter=~@resources",
     "UMask=0077",
 )
 

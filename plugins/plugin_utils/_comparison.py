@@ -234,7 +234,7 @@ def _judged(group: _Group, one: Metric, level: float, settings: Settings) -> Row
     if verdict != NO_DIFFERENCE and one.name.startswith(tuple(LATENCIES)) and lost > _MOST_FAILED:
         reason = f"{faster}, which seems faster, up to {lost:.0%} of the requests did not come to their end"
         return replace(row, verdict=NO_DIFFERENCE, reason=reason)
-    reason = f"{row.ratio.count} pairs of runs"
+    reason = _pairs(row.ratio.count)
     if verdict == NO_DIFFERENCE:
         reason += _could_have_been(row.ratio)
     return replace(row, verdict=verdict, reason=reason)
@@ -255,7 +255,7 @@ def _withheld(group: _Group, row: Row, settings: Settings) -> str:
     pairs = group.pairs()
     count = row.ratio.count if row.ratio else len(pairs)
     if count < settings.least_rounds:
-        return f"{count} pairs of runs; at least {settings.least_rounds} are needed"
+        return f"{_pairs(count)}; at least {settings.least_rounds} are needed"
     for pair in pairs:
         before, after = (_asked(service.load) for _run, service in pair)
         if before != after:
@@ -265,6 +265,10 @@ def _withheld(group: _Group, row: Row, settings: Settings) -> str:
     if slow:
         return f"the load generator itself was the bottleneck in {len(slow)} runs: {slow[0]}"
     return ""
+
+
+def _pairs(count: int) -> str:
+    return f"{count} {'pair' if count == 1 else 'pairs'} of runs"
 
 
 def _asked(load: Load | None) -> str:

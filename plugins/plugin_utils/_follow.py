@@ -21,6 +21,8 @@ display = Display()
 POLL_SECONDS = 2.0
 # A connection may be away this long before the play gives up on it; the work on the host goes on meanwhile.
 RECONNECT_SECONDS = 300.0
+# What has not been heard of for so long is still going on, and says so.
+SILENT_SECONDS = 10.0
 
 
 class FollowingAction(ActionBase):
@@ -44,6 +46,7 @@ class FollowingAction(ActionBase):
     def _follow(self, directory: str, host: str) -> dict[str, Any]:
         """Show every new line of progress until the transaction has left its result."""
         shown, last_contact = 0, time.monotonic()
+        last_line, last_shown = "", time.monotonic()
         while True:
             try:
                 lines, result, alive = self._look(directory, shown)
@@ -55,7 +58,11 @@ class FollowingAction(ActionBase):
                 lines, result, alive = [], None, True
             for line in lines:
                 self._show(host, line)
+                last_line, last_shown = line, time.monotonic()
             shown += len(lines)
+            if last_line and time.monotonic() - last_shown >= SILENT_SECONDS:
+                last_line, last_shown = _still(last_line, time.monotonic() - last_shown), time.monotonic()
+                self._show(host, last_line)
             if result is not None:
                 return result
             if not alive:
@@ -88,6 +95,13 @@ class FollowingAction(ActionBase):
     def _show(host: str, line: str) -> None:
         service, text, seconds = [*line.split("\t"), "", ""][:3]
         display.display(f"  {host}  {service:<14} {seconds:>4} s  {text}")
+
+
+def _still(line: str, seconds: float) -> str:
+    """Return the last line of progress again, so many seconds later."""
+    service, text, at = [*line.split("\t"), "", "", ""][:3]
+    later = float(at or 0) + seconds
+    return "\t".join((service, text if text.startswith("still ") else f"still {text}", f"{later:.0f}"))
 
 
 def _requester(task_vars: dict[str, Any]) -> str:

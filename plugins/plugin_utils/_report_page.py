@@ -184,7 +184,8 @@ def _asked(found: Found) -> str:
         if service.load
     )
     requests = sum(len(completed(service)) for _run, service in found)
-    return f"{'; '.join(loads) or 'no load'}. {requests:,} requests answered in {len(found)} runs."
+    counted = f"{len(found)} {'run' if len(found) == 1 else 'runs'}"
+    return f"{'; '.join(loads) or 'no load'}. {requests:,} requests answered in {counted}."
 
 
 def _numbers(rows: Sequence[Mapping[str, Any]]) -> str:

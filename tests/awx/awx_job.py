@@ -17,7 +17,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,31 @@ def definitions(name: str) -> dict[str, Any]:
     return content
 
 
-def job_template(name: str) -> dict[str, Any]:
-    """Return a job template by its name."""
-    (found,) = [item for item in definitions("job_templates")["job_templates"] if item["name"] == name]
-    template: dict[str, Any] = found
-    return template
+def named(kind: str, name: str) -> dict[str, Any]:
+    """Return one of the "job_templates", "workflows" or so by its name."""
+    file = "credentials" if kind == "credential_types" else kind
+    (found,) = [item for item in definitions(file)[kind] if item["name"] == name]
+    definition: dict[str, Any] = found
+    return definition
+
+
+def survey_of(workflow: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the questions of a workflow: those of its job templates, the first of each variable."""
+    questions: dict[str, dict[str, Any]] = {}
+    for name in workflow["survey_of"]:
+        for question in named("job_templates", name)["survey"]:
+            questions.setdefault(question["variable"], question)
+    return list(questions.values())
+
+
+def filled_in(survey: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what a form sends on which nobody changes anything; of several choices that is a list."""
+    return {
+        question["variable"]: question["default"].splitlines()
+        if question["type"] == "multiselect"
+        else question["default"]
+        for question in survey
+    }
 
 
 class UnsafeText(yaml.SafeDumper):
@@ -88,8 +108,8 @@ class Awx:
         check: bool = False,
     ) -> Job:
         """Run a job template with answers beside the survey's defaults; inputs of credentials by their type's name."""
-        definition = job_template(template)
-        survey = {question["variable"]: question["default"] for question in definition["survey"]}
+        definition = named("job_templates", template)
+        survey = filled_in(definition["survey"])
         extra = {**definition.get("extra_vars", {}), **survey, **(answers or {}), **(prompted or {})}
         write_variables(self.directory / "env" / "extravars", extra)
         arguments = ["-u", "root"]
@@ -114,6 +134,37 @@ class Awx:
             output=ran.stdout.read(),
             record=json.dumps(events),
         )
+
+    def run_workflow(
+        self,
+        name: str,
+        answers: Mapping[str, Any] | None = None,
+        credentials: Mapping[str, Mapping[str, str]] | None = None,
+        approved: bool = True,
+    ) -> dict[str, Job]:
+        """Run a workflow from node to node; return the jobs by the identifiers of their nodes, in their order.
+
+        As awx/main/models/workflow.py does it: a job gets what the jobs before it published, and over that the answers
+        to the workflow's own survey.
+        """
+        workflow = named("workflows", name)
+        nodes = {node["identifier"]: node for node in workflow["nodes"]}
+        followers = {link["identifier"] for node in nodes.values() for link in links_of(node)}
+        waiting = [identifier for identifier in nodes if identifier not in followers]
+        asked = {**filled_in(survey_of(workflow)), **(answers or {})}
+        published: dict[str, Any] = {}
+        jobs: dict[str, Job] = {}
+        while waiting:
+            identifier = waiting.pop(0)
+            unified = nodes[identifier]["unified_job_template"]
+            succeeded = approved
+            if unified["type"] == "job_template":
+                job = jobs[identifier] = self.launch(unified["name"], {**published, **asked}, credentials)
+                published.update(job.artifacts)
+                succeeded = job.status == "successful"
+            outcome = "success_nodes" if succeeded else "failure_nodes"
+            waiting += [link["identifier"] for link in links_of(nodes[identifier], outcome, "always_nodes")]
+        return jobs
 
     def within(self, paths: Any) -> Any:
         """Return paths below the private data directory as the job sees them, at any depth."""
@@ -180,12 +231,15 @@ def write_variables(path: Path, variables: Mapping[str, Any]) -> None:
 
 def inject(kind: str, inputs: Mapping[str, str]) -> dict[str, str]:
     """Return the extra variables that a credential type makes of a credential's inputs."""
-    (found,) = [item for item in definitions("credentials")["credential_types"] if item["name"] == kind]
+    injectors = named("credential_types", kind)["injectors"]["extra_vars"]
     templates = ImmutableSandboxedEnvironment()
-    return {
-        name: templates.from_string(template).render(**inputs)
-        for name, template in found["injectors"]["extra_vars"].items()
-    }
+    return {name: templates.from_string(template).render(**inputs) for name, template in injectors.items()}
+
+
+def links_of(node: Mapping[str, Any], *kinds: str) -> list[dict[str, Any]]:
+    """Return the links of these kinds that lead from a node of a workflow; without any, all of them."""
+    related = node.get("related", {})
+    return [link for kind in kinds or related for link in related.get(kind, [])]
 
 
 def artifacts_of(events: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

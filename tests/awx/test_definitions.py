@@ -22,7 +22,15 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from ansible_collections.llmops.inference.tests.awx.awx_job import DEFINITIONS, definitions
+from ansible_collections.llmops.inference.plugins.module_utils._scenarios import OVERRIDES, SCENARIOS
+from ansible_collections.llmops.inference.plugins.plugin_utils._objectives import parse_objectives
+from ansible_collections.llmops.inference.tests.awx.awx_job import (
+    DEFINITIONS,
+    definitions,
+    filled_in,
+    links_of,
+    survey_of,
+)
 from ansible_collections.llmops.inference.tests.tools.environments import ROOT
 
 SCHEMA = json.loads((DEFINITIONS / "schema.json").read_text(encoding="utf-8"))
@@ -34,6 +42,9 @@ TASKS = yaml.safe_load((ROOT / "playbooks" / "tasks" / "awx_objects.yml").read_t
 MODULES = ROOT / ".venv" / "collections" / "ansible_collections" / "awx" / "awx" / "plugins"
 # Variables that are a playbook's own and no role's.
 OF_PLAYBOOKS = {"vllm_hosts", "vllm_plan_html", "vllm_serial", "vllm_site_floor"}
+# Lists and dicts are asked for as text; playbooks/tasks/survey_answers.yml takes it.
+AS_TEXT = "survey_"
+QUESTIONS = definitions("job_templates")["questions"]
 
 
 def schema_of(name: str) -> jsonschema.Draft202012Validator:
@@ -46,6 +57,12 @@ def role_variables() -> dict[str, Any]:
     for path in (ROOT / "roles").glob("*/defaults/main.yml"):
         variables.update(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     return variables
+
+
+def role_options() -> dict[str, Any]:
+    """Return every variable of the roles, with its specification."""
+    specifications = [yaml.safe_load(path.read_text()) for path in (ROOT / "roles").glob("*/meta/argument_specs.yml")]
+    return {key: option for spec in specifications for key, option in spec["argument_specs"]["main"]["options"].items()}
 
 
 def pickable(playbook: str) -> bool:
@@ -100,30 +117,61 @@ def test_a_playbook_that_is_not_there_cannot_be_picked() -> None:
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_what_a_job_template_sets_is_a_variable_that_somebody_reads(template: str) -> None:
-    asked = {question["variable"] for question in TEMPLATES[template]["survey"]}
+    asked = {question["variable"].removeprefix(AS_TEXT) for question in TEMPLATES[template]["survey"]}
     assert asked | TEMPLATES[template].get("extra_vars", {}).keys() <= role_variables().keys() | OF_PLAYBOOKS
 
 
-@pytest.mark.parametrize("name", definitions("job_templates")["questions"])
+@pytest.mark.parametrize("name", QUESTIONS)
 def test_a_question_offers_what_the_role_takes_and_begins_with_its_default(name: str) -> None:
-    question = definitions("job_templates")["questions"][name]
-    variable, defaults = question["variable"], role_variables()
-    if variable in defaults:
-        assert question["default"] == str(defaults[variable]).lower() or question["default"] == defaults[variable]
+    question, defaults = QUESTIONS[name], role_variables()
+    variable = question["variable"].removeprefix(AS_TEXT)
+    (begins_with,) = filled_in([question]).values()
+    if variable != question["variable"]:
+        # Left empty, what the inventory says holds.
+        assert yaml.safe_load(begins_with) in (None, defaults[variable])
+    elif variable in defaults:
+        assert begins_with in (defaults[variable], str(defaults[variable]).lower())
     if "choices" in question:
-        assert question["default"] in question["choices"]
-    specifications = [yaml.safe_load(path.read_text()) for path in (ROOT / "roles").glob("*/meta/argument_specs.yml")]
-    options = {
-        key: option for spec in specifications for key, option in spec["argument_specs"]["main"]["options"].items()
-    }
-    choices = options.get(variable, {}).get("choices")
+        assert {question["default"]} <= set(question["choices"])
+    choices = role_options().get(variable, {}).get("choices")
     if choices:
         assert sorted(question["choices"]) == sorted(choices)
 
 
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_what_a_role_takes_as_a_list_or_a_dict_is_chosen_or_asked_for_as_text(name: str) -> None:
+    question = QUESTIONS[name]
+    kind = role_options().get(question["variable"].removeprefix(AS_TEXT), {}).get("type")
+    as_text = question["variable"].startswith(AS_TEXT)
+    assert as_text == (kind in {"list", "dict", "raw"} and question["type"] != "multiselect")
+    assert not as_text or question["type"] == "textarea"
+
+
+def test_the_scenarios_to_choose_from_are_those_of_the_load_generator() -> None:
+    for name in ("scenarios", "experiment_scenarios"):
+        assert QUESTIONS[name]["choices"] == list(SCENARIOS)
+
+
+def examples() -> dict[str, tuple[str, Any]]:
+    """Return the variable and the example of each question whose description ends with one."""
+    found = {name: re.search(r": ([\[{].*)$", question["question_description"]) for name, question in QUESTIONS.items()}
+    return {name: (QUESTIONS[name]["variable"], json.loads(match[1])) for name, match in found.items() if match}
+
+
+def test_the_examples_in_questions_are_what_the_roles_take() -> None:
+    given = examples()
+    assert given.keys() == {"objectives", "experiment_objectives", "loads", "space"}
+    for name in ("objectives", "experiment_objectives"):
+        assert len(parse_objectives(given[name][1])) == 1
+    for scenario, load in given["loads"][1].items():
+        assert scenario in SCENARIOS
+        assert load.keys() <= set(OVERRIDES)
+    assert given["space"][1].keys() == {"mini"}
+
+
 def test_the_profiles_to_choose_from_are_those_of_the_reference_box() -> None:
     layout = yaml.safe_load((ROOT / "inventories/reference/group_vars/vllm.yml").read_text(encoding="utf-8"))
-    question = definitions("job_templates")["questions"]["profile"]
+    question = QUESTIONS["profile"]
     assert sorted(question["choices"]) == sorted(layout["vllm_services_profiles"])
     assert question["default"] == layout["vllm_services_profile"]
 
@@ -153,14 +201,12 @@ def test_credentials_are_of_types_that_exist_and_injectors_use_inputs_that_exist
 def test_a_workflow_is_of_job_templates_that_exist_and_reaches_every_node_once(workflow: dict[str, Any]) -> None:
     nodes = {node["identifier"]: node for node in workflow["nodes"]}
     assert len(nodes) == len(workflow["nodes"])
-    assert workflow["survey_of"] in TEMPLATES
+    assert set(workflow["survey_of"]) <= TEMPLATES.keys()
+    assert len(survey_of(workflow)) == len({question["question_name"] for question in survey_of(workflow)})
     for node in nodes.values():
         job = node["unified_job_template"]
         assert job["type"] == "workflow_approval" or job["name"] in TEMPLATES
-    followers = {
-        name: [link["identifier"] for links in node.get("related", {}).values() for link in links]
-        for name, node in nodes.items()
-    }
+    followers = {name: [link["identifier"] for link in links_of(node)] for name, node in nodes.items()}
     reached = [name for names in followers.values() for name in names]
     (first,) = nodes.keys() - set(reached)
     seen, waiting = set(), [first]
@@ -177,18 +223,22 @@ def test_nothing_is_deployed_that_nobody_has_approved() -> None:
         before = {
             link["identifier"]: node["unified_job_template"]["type"]
             for node in nodes.values()
-            for link in node.get("related", {}).get("success_nodes", [])
+            for link in links_of(node, "success_nodes")
         }
         deploys = [name for name, node in nodes.items() if node["unified_job_template"]["name"] == "vLLM deploy"]
         assert [before[name] for name in deploys] == ["workflow_approval"]
 
 
-def test_a_deployment_that_fails_is_undone() -> None:
+def test_a_deployment_that_fails_or_misses_an_objective_is_undone() -> None:
     for workflow in WORKFLOWS:
         nodes = {node["identifier"]: node for node in workflow["nodes"]}
-        (deploy,) = [node for node in nodes.values() if node["unified_job_template"]["name"] == "vLLM deploy"]
-        undone_by = [nodes[link["identifier"]] for link in deploy["related"]["failure_nodes"]]
-        assert [node["unified_job_template"]["name"] for node in undone_by] == ["vLLM rollback"]
+        by_name = {node["unified_job_template"]["name"]: node for node in nodes.values()}
+        assert [nodes[link["identifier"]] for link in links_of(by_name["vLLM deploy"], "success_nodes")] == [
+            by_name["vLLM validate"]
+        ]
+        for name in ("vLLM deploy", "vLLM validate"):
+            undone_by = [nodes[link["identifier"]] for link in links_of(by_name[name], "failure_nodes")]
+            assert undone_by == [by_name["vLLM rollback"]]
 
 
 def documentation(path: Path) -> dict[str, Any]:

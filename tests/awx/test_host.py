@@ -8,17 +8,26 @@ Each test goes on where the one before it ended.
 
 from __future__ import annotations
 
+import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from ansible_collections.llmops.inference.tests.awx.awx_job import Awx
+from ansible_collections.llmops.inference.tests.awx.awx_job import Awx, Job
 from ansible_collections.llmops.inference.tests.tools.environments import ROOT
 
 HOST = "llmops-awx"
 KEY = "canary-8c21e5"
 ENGINE_KEY = {"vLLM engine API key": {"api_key": KEY}, "Model hub token": {}}
+RELEASE = "vLLM release"
+# Seconds of load instead of minutes; the rest of the survey as its form begins.
+MEASURED = {
+    "vllm_validation_repeats": 1,
+    "survey_vllm_validation_loads": json.dumps(
+        {"standard": {"input_tokens": 32, "output_tokens": 16, "requests": 8, "warmup_requests": 2}}
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +38,8 @@ def awx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Awx]:
     awx = Awx(tmp_path_factory.mktemp("awx") / "runner", Path(__file__).with_name("inventory") / "hosts.yml")
     awx.require("containers/podman")
     yield awx
-    print(
-        on_host("journalctl", "--unit", "vllm@micro", "--lines", "80", "--no-pager").stdout
-    )  # shown where a test failed
+    # Shown where a test failed.
+    print(on_host("journalctl", "--unit", "vllm@micro", "--lines", "80", "--no-pager").stdout)
     subprocess.run([host, "down", HOST], check=True)
 
 
@@ -51,23 +59,24 @@ def test_a_deployment_is_foretold_in_check_mode(awx: Awx) -> None:
     assert on_host("getent", "group", "vllm").returncode != 0, "nothing was done"
 
 
-def test_the_host_is_planned_as_it_is(awx: Awx) -> None:
-    job = awx.launch("vLLM plan", {"vllm_services_profile": "before"}, ENGINE_KEY)
-    assert job.status == "successful", job.output
-    (service,) = job.artifacts["vllm_plans"][HOST]["services"]
-    assert service["name"] == "micro"
-    assert service["gpu_memory_utilization"] <= 0.2
+def test_a_plan_that_nobody_approves_stays_a_plan(awx: Awx) -> None:
+    jobs = awx.run_workflow(RELEASE, MEASURED, ENGINE_KEY, approved=False)
+    assert statuses(jobs) == {"plan": "successful"}
+    (service,) = jobs["plan"].artifacts["vllm_plans"][HOST]["services"]
+    assert (service["name"], service["max_model_len"]) == ("micro", 4096)
+    assert on_host("getent", "group", "vllm").returncode != 0, "nothing was done"
 
 
-def test_a_deployment_publishes_endpoints_that_want_the_credentials_key_and_never_shows_it(awx: Awx) -> None:
-    job = awx.launch("vLLM deploy", credentials=ENGINE_KEY)
-    assert job.status == "successful", job.output
-    (service,) = job.artifacts["vllm_endpoints"][HOST]
-    assert (service["name"], service["healthy"]) == ("micro", True)
+def test_an_approved_release_serves_keeps_its_objectives_and_never_shows_the_credentials_key(awx: Awx) -> None:
+    jobs = awx.run_workflow(RELEASE, {**MEASURED, **objective({"max": 60})}, ENGINE_KEY)
+    assert statuses(jobs) == {"plan": "successful", "deploy": "successful", "validate": "successful"}
+    (service,) = jobs["deploy"].artifacts["vllm_endpoints"][HOST]
+    assert (service["name"], service["state"]) == ("micro", "serving")
     assert answers(service["address"], KEY) == "200"
     assert answers(service["address"], "another") == "401"
-    assert KEY not in job.record
-    assert job.artifacts["vllm_services_generations"] == {HOST: {"before": None, "in_force": 1}}
+    assert not [name for name, job in jobs.items() if KEY in job.record]
+    assert jobs["deploy"].artifacts["vllm_services_generations"] == {HOST: {"before": None, "in_force": 1}}
+    assert outcomes(jobs["validate"]) == (True, ["passed"])
 
 
 def test_a_first_deployment_has_nothing_to_undo(awx: Awx) -> None:
@@ -83,17 +92,58 @@ def test_the_same_deployment_again_changes_nothing(awx: Awx) -> None:
     assert "changed=0" in job.output
 
 
-def test_a_second_deployment_is_undone_by_what_it_published_and_only_where_it_was_made(awx: Awx) -> None:
-    second = awx.launch("vLLM deploy", {"vllm_services_profile": "before"}, ENGINE_KEY)
-    assert second.status == "successful", second.output
-    published = {name: second.artifacts[name] for name in ("vllm_services_generations",)}
-    assert published == {"vllm_services_generations": {HOST: {"before": 1, "in_force": 2}}}
+def test_a_change_is_foretold_in_check_mode_and_not_made(awx: Awx) -> None:
+    job = awx.launch("vLLM deploy", {"vllm_services_profile": "before"}, ENGINE_KEY, check=True)
+    assert job.status == "successful", job.output
+    assert "changed=1" in job.output
+    assert "OnActiveSec=60" in job.output, "the file that would change, and how"
+    assert KEY not in job.record
+    assert in_force() == 1
+
+
+def test_a_release_that_misses_an_objective_is_undone_by_what_its_deployment_published(awx: Awx) -> None:
+    answers = {**MEASURED, **objective({"max": 0.000001}), "vllm_services_profile": "before"}
+    jobs = awx.run_workflow(RELEASE, answers, ENGINE_KEY)
+    ran = {"plan": "successful", "deploy": "successful", "validate": "failed", "rollback": "successful"}
+    assert statuses(jobs) == ran, jobs["validate"].output
+    assert outcomes(jobs["validate"]) == (False, ["failed"])
+    assert jobs["deploy"].artifacts["vllm_services_generations"] == {HOST: {"before": 1, "in_force": 2}}
+    assert in_force() == 1
+
+
+def test_what_was_deployed_elsewhere_is_undone_elsewhere(awx: Awx) -> None:
     elsewhere = {"vllm_services_generations": {"another": {"before": 6, "in_force": 7}}}
-    untouched = awx.launch("vLLM rollback", prompted=elsewhere)
-    assert "changed=0" in untouched.output
-    assert in_force() == 2
-    undone = awx.launch("vLLM rollback", prompted=published)
-    assert undone.status == "successful", undone.output
+    job = awx.launch("vLLM rollback", prompted=elsewhere)
+    assert "changed=0" in job.output
+    assert in_force() == 1
+
+
+def test_an_answer_that_is_no_list_fails_by_its_name_before_anything_is_measured(awx: Awx) -> None:
+    job = awx.launch("vLLM validate", {"survey_vllm_validation_objectives": "faster, please"})
+    assert job.status == "failed"
+    assert "vllm_validation_objectives" in job.output
+    assert "vllm_validation" not in job.artifacts
+
+
+def test_a_comparison_publishes_its_verdicts(awx: Awx) -> None:
+    before = {"profile": "after", "gpu_memory_budget": 0.9999, "on_overcommit": "refuse"}
+    sides = {"survey_vllm_experiment_before": json.dumps(before), "survey_vllm_experiment_after": "after"}
+    serving = main_pid()
+    job = awx.launch("vLLM compare", {**sides, **MEASURED, "vllm_experiment_rounds": 1}, ENGINE_KEY)
+    assert job.status == "successful", job.output
+    rows = job.artifacts["vllm_comparison"][HOST]
+    assert {row["verdict"] for row in rows} == {"could not start"}
+    assert all("bytes) missing" in row["reason"] for row in rows)
+    assert (in_force(), main_pid()) == (1, serving), "the host serves what it served, and never stopped"
+    assert KEY not in job.record
+
+
+def test_a_search_publishes_the_layout_to_review(awx: Awx) -> None:
+    budget = {"vllm_experiment_seconds": 300, "vllm_experiment_candidates": 1}
+    within = {"survey_vllm_experiment_within": json.dumps({"end_to_end_seconds": 60})}
+    job = awx.launch("vLLM tune", {**MEASURED, **budget, **within}, ENGINE_KEY)
+    assert job.status == "successful", job.output
+    assert job.artifacts["vllm_tuning"][HOST]["changes"] == {}, "the only layout is the stated one"
     assert in_force() == 1
 
 
@@ -112,6 +162,22 @@ def test_a_teardown_leaves_no_service(awx: Awx) -> None:
     assert left == ""
 
 
+def statuses(jobs: Mapping[str, Job]) -> dict[str, str]:
+    return {name: job.status for name, job in jobs.items()}
+
+
+def objective(limit: Mapping[str, float]) -> dict[str, str]:
+    """Return the answer to the survey that states one."""
+    stated = {"service": "micro", "metric": "end_to_end_p50_seconds", **limit}
+    return {"survey_vllm_validation_objectives": json.dumps([stated])}
+
+
+def outcomes(job: Job) -> tuple[bool, list[str]]:
+    """Return whether a validation passed, and the outcome of each objective, as it published them."""
+    verdict = job.artifacts["vllm_validation"][HOST]
+    return verdict["passed"], [found["outcome"] for found in verdict["objectives"]]
+
+
 def on_host(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["podman", "exec", HOST, *command], capture_output=True, text=True, check=False)
 
@@ -120,13 +186,16 @@ def in_force() -> int:
     return int(on_host("readlink", "/etc/vllm/current").stdout.strip().rpartition("/")[2])
 
 
+def main_pid() -> int:
+    return int(on_host("systemctl", "show", "--property=MainPID", "--value", "vllm@micro").stdout)
+
+
 def answers(address: str, key: str) -> str:
     """Return the HTTP status with which a service answers a client that has this key."""
     ask = (
         "import sys, urllib.error, urllib.request as r\n"
-        "q = r.Request(sys.argv[1] + '/v1/models', headers={'Authorization': 'Bearer ' + sys.argv[2]})\n"
+        "q = r.Request(sys.argv[1] + '/models', headers={'Authorization': 'Bearer ' + sys.argv[2]})\n"
         "try: print(r.urlopen(q, timeout=10).status)\n"
         "except urllib.error.HTTPError as error: print(error.code)\n"
     )
-    url = address if address.startswith("http") else f"http://{address}"
-    return on_host("python3", "-c", ask, url, key).stdout.strip()
+    return on_host("python3", "-c", ask, address, key).stdout.strip()

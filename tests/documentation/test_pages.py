@@ -20,9 +20,11 @@ from ansible_collections.llmops.inference.tests.tools.environments import ROOT
 
 PAGES = pages()
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-TUTORIAL, TUTORIEL = ROOT / "docs" / "tutorial.md", ROOT / "docs" / "fr" / "tutorial.md"
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+TRANSLATIONS = sorted((ROOT / "docs" / "fr").glob("*.md"))
 # Kinds for which there is no line to look for.
 WITHOUT_A_LINE = {"engine_error", "unknown"}
+OF_ROLES = r"vllm_(?:runtime|models|services|gateway|validation|experiment)_\w+"
 # Programs that other tests run with these very arguments, or that a user has of somebody else.
 OTHER_PROGRAMS = {"python3", "ansible-galaxy", "export", "ansible-inventory"}
 
@@ -59,7 +61,7 @@ def test_every_example_is_valid_and_sets_only_variables_that_roles_have(name: st
         play = tmp_path / "play.yml"
         play.write_text(text, encoding="utf-8")
         ansible("ansible-playbook", "-i", "gpu_hosts,vllm,", "--syntax-check", str(play))
-    used = set(re.findall(r"^\s*(?:- )?(vllm_(?:runtime|models|services|gateway)_\w+):", text, re.MULTILINE))
+    used = set(re.findall(rf"^\s*(?:- )?({OF_ROLES}):", text, re.MULTILINE))
     assert not used - role_variables()
 
 
@@ -89,7 +91,7 @@ def test_every_command_is_one_that_this_checkout_has(command: str) -> None:
         inventories = [arguments[index + 1] for index, word in enumerate(arguments) if word in {"-i", "--inventory"}]
         playbooks = [word for word in arguments if word.endswith(".yml") and not word.startswith("@")]
         assert all((ROOT / path).exists() for path in [*inventories, *playbooks])
-        variables = re.findall(r"-e (vllm_(?:runtime|models|services|gateway)_\w+)=", command)
+        variables = re.findall(rf"-e ({OF_ROLES})=", command)
         assert set(variables) - {"vllm_services_profiel"} <= role_variables()
     elif program not in OTHER_PROGRAMS:
         assert (ROOT / program).exists() or program in {"podman", "ansible-doc", "ansible-test"}, program
@@ -101,9 +103,15 @@ def test_every_page_for_users_is_in_the_index() -> None:
     assert written - {"index.md", "compatibility.md", "gateway-overhead.md"} <= index
 
 
-def test_the_french_tutorial_has_the_same_steps() -> None:
-    assert blocks(TUTORIEL) == blocks(TUTORIAL)
-    assert len(anchors(TUTORIEL)) == len(anchors(TUTORIAL))
+@pytest.mark.parametrize("page", TRANSLATIONS, ids=lambda page: page.stem)
+def test_a_french_page_has_the_same_steps(page: Path) -> None:
+    original = ROOT / "docs" / page.name
+    assert blocks(page) == blocks(original)
+    assert len(anchors(page)) == len(anchors(original))
+
+
+def test_the_tutorial_and_the_comparison_are_there_in_french() -> None:
+    assert {"tutorial", "comparing-and-tuning"} <= {page.stem for page in TRANSLATIONS}
 
 
 def rows() -> list[tuple[str, str, str]]:

@@ -16,6 +16,8 @@ from ansible_collections.llmops.inference.tests.unit.scene import QWEN3_8B
 GATEWAY = "molecule/gateway/inventory.yml"
 TOPOLOGY = ROOT / "tests" / "gpu" / "topologies" / "h100-80gb.json"
 ROLES = {"runtime": "vllm_runtime", "models": "vllm_models", "services": "vllm_services", "gateway": "vllm_gateway"}
+# Run by its name only: it asks the services for minutes.
+ASKED_FOR = {"validate": "vllm_validation"}
 
 
 def tasks(*arguments: str) -> list[str]:
@@ -31,12 +33,17 @@ def roles(*arguments: str) -> set[str]:
     return {name.removeprefix("llmops.inference.") for name in names}
 
 
-@pytest.mark.parametrize("tag", ROLES)
-def test_a_tag_is_one_role_and_services_are_taken_back_into_the_gateways_first(tag: str) -> None:
-    assert roles("--tags", tag) == {ROLES[tag]} | ({"vllm_gateway"} if tag == "services" else set())
+@pytest.mark.parametrize(("tag", "role"), [*ROLES.items(), *ASKED_FOR.items()])
+def test_a_tag_is_one_role_and_services_are_taken_back_into_the_gateways_first(tag: str, role: str) -> None:
+    assert roles("--tags", tag) == {role} | ({"vllm_gateway"} if tag == "services" else set())
 
 
-def test_without_tags_everything_is_run_and_nothing_is_only_planned() -> None:
+def test_several_tags_are_several_roles() -> None:
+    assert roles("--tags", "runtime,models") == {"vllm_runtime", "vllm_models"}
+    assert roles("--tags", "services,validate") == {"vllm_services", "vllm_gateway", "vllm_validation"}
+
+
+def test_without_tags_everything_is_deployed_and_nothing_is_only_planned_or_measured() -> None:
     assert roles() == set(ROLES.values())
     assert not [task for task in tasks() if task.startswith("Plan the layout")]
 

@@ -46,7 +46,8 @@ class Play:
 
     def __init__(self, command: list[str]) -> None:
         environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-        environment.pop("ANSIBLE_STDOUT_CALLBACK", None)
+        for name in ("ANSIBLE_STDOUT_CALLBACK", "ANSIBLE_FORCE_COLOR"):  # of Molecule
+            environment.pop(name, None)
         self._process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -63,9 +64,13 @@ class Play:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
 
-    def wait(self) -> Ended:
-        """Return how it ended."""
-        output = self._process.communicate(timeout=PATIENCE_SECONDS)[0]
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> Ended:
+        """Return how it ended; one that does not is killed, and fails the test."""
+        try:
+            output = self._process.communicate(timeout=seconds)[0]
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            raise AssertionError(f"after {seconds:.0f} s it still ran: {self._process.communicate()[0]}") from None
         return Ended(self._process.returncode, output)
 
     @property
@@ -98,13 +103,17 @@ class Site:
         assert ended.status == 0, ended.output
         return ended
 
-    def info(self) -> dict[str, Any]:
-        """What vllm_deployment_info returns."""
+    def module(self, name: str, **options: Any) -> dict[str, Any]:
+        """What a module of the collection returns."""
         command = ["ansible", f"--inventory={self._scenario / 'inventory.yml'}", "--one-line", self.host]
-        command += ["--module-name=llmops.inference.vllm_deployment_info"]
+        command += [f"--module-name=llmops.inference.{name}", *([f"--args={json.dumps(options)}"] if options else [])]
         output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
         assert "SUCCESS => " in output, output
         return dict(json.loads(output.partition("SUCCESS => ")[2]))
+
+    def info(self) -> dict[str, Any]:
+        """What vllm_deployment_info returns."""
+        return self.module("vllm_deployment_info")
 
     def run(self, command: str, check: bool = True) -> str:
         """Run a shell command on the host and return what it wrote."""

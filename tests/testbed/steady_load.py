@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A constant load on one endpoint while something is done to it, and what of the load was lost.
 
-So many clients of the real OpenAI library ask one after another for a short streamed completion, without retries of
+So many clients of the real OpenAI library ask for a short streamed completion every so many seconds, without retries of
 their own, until SIGTERM. Each request in flight then is finished and counted. The result is a JSON file: requests,
 the seconds of the slowest, and every failure with its time and text. A stream that ends before its last token counts
 as a failure.
@@ -49,8 +49,10 @@ async def ask(client: openai.AsyncOpenAI, model: str) -> None:
         raise RuntimeError(f"the stream ended early (finish_reason {reason})")
 
 
-async def client_loop(client: openai.AsyncOpenAI, model: str, ending: asyncio.Event, result: Result) -> None:
-    """Ask until the end, and keep what went wrong."""
+async def client_loop(
+    client: openai.AsyncOpenAI, model: str, interval: float, ending: asyncio.Event, result: Result
+) -> None:
+    """Ask every ``interval`` seconds until the end, or at once after a longer answer, and keep what went wrong."""
     while not ending.is_set():
         began = time.time()
         try:
@@ -60,6 +62,7 @@ async def client_loop(client: openai.AsyncOpenAI, model: str, ending: asyncio.Ev
             await asyncio.sleep(0.2)  # a refusal is immediate: one outage shall not become a thousand failures
         result.requests += 1
         result.slowest = max(result.slowest, time.time() - began)
+        await asyncio.sleep(max(0.0, began + interval - time.time()))
 
 
 async def drive(arguments: argparse.Namespace) -> Result:
@@ -67,7 +70,8 @@ async def drive(arguments: argparse.Namespace) -> Result:
     ending, result = asyncio.Event(), Result()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
     client = openai.AsyncOpenAI(base_url=arguments.url, api_key=os.environ["LOAD_API_KEY"], max_retries=0, timeout=120)
-    await asyncio.gather(*(client_loop(client, arguments.model, ending, result) for _turn in range(arguments.clients)))
+    loop = (client, arguments.model, arguments.interval, ending, result)
+    await asyncio.gather(*(client_loop(*loop) for _turn in range(arguments.clients)))
     result.ended = time.time()
     return result
 
@@ -78,6 +82,7 @@ def main() -> None:
     parser.add_argument("--url", required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--clients", type=int, default=4)
+    parser.add_argument("--interval", type=float, default=0.5, help="seconds between two requests of a client")
     parser.add_argument("--result", type=Path, required=True)
     arguments = parser.parse_args()
     result = asyncio.run(drive(arguments))

@@ -69,6 +69,16 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    def plots(self) -> list[dict[str, float]]:
+        """Return the boxes of all plots, in pixels of the whole page."""
+        found = self.evaluate(
+            "JSON.stringify([...document.querySelectorAll('svg.plot')].map(plot => {"
+            "  const box = plot.getBoundingClientRect();"
+            "  return {x: box.x + scrollX, y: box.y + scrollY, width: box.width, height: box.height}}))"
+        )
+        parsed: list[dict[str, float]] = json.loads(found)
+        return parsed
+
     def colours(self, name: str) -> None:
         """Show the page as a reader sees it who prefers ``light`` or ``dark``."""
         self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
@@ -77,6 +87,11 @@ class Page:
         """Return what is drawn in a box of the page, as rows of pixels of three bytes."""
         answer = self._call("Page.captureScreenshot", clip={**box, "scale": 1}, captureBeyondViewport=True)
         return numpy.asarray(Image.open(io.BytesIO(base64.b64decode(answer["data"]))).convert("RGB"))
+
+    def data_drawn(self, box: dict[str, float]) -> int:
+        """Return how many pixels of a box are of a colour, neither ground nor grey: the lines and points of data."""
+        values = self.picture(box).astype(int)
+        return int(((values.max(axis=2) - values.min(axis=2)) > 60).sum())
 
     def _call(self, method: str, **parameters: Any) -> Any:
         self._number += 1
@@ -138,3 +153,18 @@ def opened(file: Path, width: int = 1200, height: int = 900) -> Iterator[Page]:
         finally:
             process.terminate()
             process.wait()
+
+
+def assert_shows(file: Path, plots: int, colours: str = "light") -> None:
+    """A page has so many plots and none of them is empty; it asked for nothing, and nothing was complained of."""
+    with opened(file) as page:
+        page.colours(colours)
+        boxes = page.plots()
+        assert len(boxes) == plots
+        for box in boxes:
+            assert box["width"] > 800
+            assert page.data_drawn(box) > 300, box
+        assert page.requests == [file.as_uri()]
+        assert page.complaints == []
+        ground = page.picture({"x": 0, "y": 0, "width": 5, "height": 5}).mean()
+        assert (ground > 200) == (colours == "light")

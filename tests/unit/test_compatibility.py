@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import datetime
+import platform
 from pathlib import Path
 
 import pytest
@@ -21,42 +23,64 @@ def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run_both() -> None:
+def note_some() -> None:
     compatibility.note("controllers", "2.21.3.12", core="2.21.5", python="3.12", sanity="passed")
     compatibility.note("controllers", "2.21.3.12", units="failed")
-    compatibility.note("controllers", "2.19.3.11", core="2.19.14", python="3.11")
+    compatibility.note("controllers", "2.19.3.11", core="2.19.14", python="3.11", remark="no such Python")
     compatibility.note("hosts", "3.9", units="passed")
     compatibility.note("hosts", "3.10")
-    compatibility.note("scenarios", "runtime", os="Debian 12", accelerator="none", result="passed")
-    compatibility.note("runs", "make test", result="passed")
+    compatibility.note("scenarios", "one", core="2.21.5", python="3.13.0", result="passed")
 
 
-def test_the_page_shows_what_was_run_and_leaves_empty_what_was_not(record: Path) -> None:
-    run_both()
+def scenarios_of(checkout: Path, *names: str) -> None:
+    for name in names:
+        (checkout / "molecule" / name).mkdir(parents=True)
+        (checkout / "molecule" / name / "molecule.yml").touch()
+        (checkout / "molecule" / name / "inventory.yml").write_text(
+            "testbed:\n  vars: {testbed_options: [--engine]}\n  hosts: {a: {testbed_release: trixie}, b: }\n"
+        )
+    (checkout / "roles/vllm_runtime/defaults").mkdir(parents=True)
+    (checkout / "roles/vllm_runtime/defaults/main.yml").write_text("vllm_runtime_version: 1.2.3\n")
+
+
+def test_the_page_shows_what_was_run_when_and_what_was_not(record: Path) -> None:
+    scenarios_of(record, "one", "two")
+    note_some()
     page = compatibility.page(compatibility.read())
-    assert "| 2.21.5 | 3.12 | passed | failed |  |" in page
-    assert "| 2.19.14 | 3.11 |  |  |  |" in page
+    today = datetime.date.today().isoformat()
+    assert f"| 2.21.5 | 3.12 | passed | failed |  | {today} |" in page
+    assert f"| 2.19.14 | 3.11 |  |  | no such Python | {today} |" in page
+    assert "| 2.19 | 3.12 |  |  | not run |  |" in page
     assert page.index("2.19.14") < page.index("2.21.5")
     assert page.index("| 3.9 |") < page.index("| 3.10 |"), "versions are numbers, not text"
-    assert "| runtime | Debian 12 | none |  |  | passed |" in page
+    hosts = "Debian 12, Debian 13 | CPU, vLLM 1.2.3"
+    assert f"| one | {hosts} | 2.21.5 | 3.13.0 | passed | {today} |" in page
+    assert f"| two | {hosts} |  |  | not run |  |" in page
 
 
-def test_half_a_run_does_not_replace_the_page(record: Path) -> None:
-    run_both()
-    assert "make test-matrix was not run" in compatibility.write_page()
+def test_half_a_run_does_not_replace_the_page_unless_it_is_asked_to(record: Path) -> None:
+    scenarios_of(record, "one", "two")
+    note_some()
+    said = compatibility.write_page()
+    assert "two (scenarios)" in said
+    assert "2.20.3.12 (controllers)" in said
+    assert "2.19.3.11" not in said, "nobody can run it there"
     assert not compatibility.PAGE.exists()
-    compatibility.note("runs", "make test-matrix", result="passed")
+    assert "says what was run" in compatibility.write_page(whole=False)
+    assert "not run" in compatibility.PAGE.read_text(encoding="utf-8")
+
+
+def test_a_whole_run_replaces_the_page(record: Path) -> None:
+    scenarios_of(record, "one")
+    note_some()
+    for core, pythons in compatibility.CORES.items():
+        for python in pythons:
+            compatibility.note("controllers", f"{core}.{python}", core=core, python=python, units="passed")
     assert "says what was run" in compatibility.write_page()
-    assert compatibility.PAGE.exists()
+    assert "not run |" not in compatibility.PAGE.read_text(encoding="utf-8")
 
 
-def test_a_scenario_is_noted_with_its_hosts_and_its_engine(record: Path) -> None:
-    (record / "molecule/two").mkdir(parents=True)
-    (record / "molecule/two/inventory.yml").write_text(
-        "testbed:\n  vars: {testbed_options: [--engine]}\n  hosts: {a: {testbed_release: trixie}, b: }\n"
-    )
-    (record / "roles/vllm_runtime/defaults").mkdir(parents=True)
-    (record / "roles/vllm_runtime/defaults/main.yml").write_text("vllm_runtime_version: 1.2.3\n")
+def test_a_scenario_is_noted_with_its_controller(record: Path) -> None:
     compatibility.note_scenario("two", passed=True)
     facts = compatibility.read()["scenarios"]["two"]
-    assert (facts["os"], facts["accelerator"], facts["result"]) == ("Debian 12, Debian 13", "CPU, vLLM 1.2.3", "passed")
+    assert (facts["core"], facts["python"], facts["result"]) == ("2.21.5", platform.python_version(), "passed")

@@ -56,6 +56,19 @@ def test_a_transaction_is_followed_to_its_result_and_its_steps_are_shown(capsys:
     assert "box  mini" in capsys.readouterr().out
 
 
+def test_a_step_that_takes_long_says_that_it_still_goes_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_follow, "SILENT_SECONDS", 0.3)
+    job = _job.detach(_job.Lock.take(), working, nothing)
+    Follower()._follow(job["directory"], "box")
+    said = [line.split()[-3:] for line in capsys.readouterr().out.splitlines() if "weights" in line]
+    assert said[0] == ["s", "loading", "weights"]
+    assert len(said) >= 3
+    assert all(words == ["still", "loading", "weights"] for words in said[1:])
+    assert _follow._still("mini\tstill waiting\t40", 10.4) == "mini\tstill waiting\t50"
+
+
 def test_a_host_that_does_not_answer_for_a_while_is_waited_for() -> None:
     job = _job.detach(_job.Lock.take(), working, nothing)
     assert Follower(away=3)._follow(job["directory"], "box")["generation"] == 7

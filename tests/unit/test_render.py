@@ -148,7 +148,8 @@ def test_units_are_sandboxed(tmp_path: Path, accelerator: str, keys: dict[str, A
         files["systemd/vllm@.service"].text + files["systemd/vllm@mini.service.d/10-plan.conf"].text
     )
     (tmp_path / "watchdog.service").write_text(files["systemd/vllm-watchdog@.service"].text)
-    for unit in ("engine", "watchdog"):
+    (tmp_path / "recover.service").write_text(files["systemd/vllm-recover.service"].text)
+    for unit in ("engine", "watchdog", "recover"):
         command = ["systemd-analyze", "security", "--offline=true", "--threshold=17", str(tmp_path / f"{unit}.service")]
         said = subprocess.run(command, capture_output=True, text=True, check=False)
         assert said.returncode == 0, said.stdout[-200:] + said.stderr

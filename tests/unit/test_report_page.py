@@ -10,16 +10,16 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import numpy
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.inference.plugins.filter.report_html import report_html
 from ansible_collections.llmops.inference.plugins.filter.result_report import result_report
-from ansible_collections.llmops.inference.tests.unit.browser import opened
+from ansible_collections.llmops.inference.tests.unit.browser import assert_shows, opened
 from ansible_collections.llmops.inference.tests.unit.measured import LOAD, eventful, run, service, turns
 
 HTML = "{http://www.w3.org/1999/xhtml}"
@@ -105,8 +105,6 @@ def test_names_from_outside_are_text_on_the_page() -> None:
 
 
 def test_one_run_has_a_page_without_intervals_and_a_warning_where_the_load_generator_held_it_back() -> None:
-    from dataclasses import replace  # noqa: PLC0415
-
     held = replace(LOAD, bottleneck="it took a whole core.")
     drawn = report_html(result_report([run(service(load=held)).to_dict()]))
     assert "How the services do" in drawn
@@ -121,40 +119,27 @@ def test_what_is_no_report_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         report_html(result_report([run().to_dict()]))
 
 
+def test_latencies_that_differ_by_factors_are_on_a_logarithmic_axis_with_numbers_to_read() -> None:
+    made = service()
+    spread = [
+        replace(one, inter_token_seconds=0.000002 if place == 0 else one.inter_token_seconds)
+        for place, one in enumerate(made.requests)
+    ]
+    drawn = report_html(result_report([run(replace(made, requests=tuple(spread))).to_dict()]))
+    assert "math" not in drawn
+    assert "$" not in text_of(drawn)
+    labels = [float(word) for word in re.findall(r">([0-9.]+)</text>", drawn)]
+    assert {0.01, 0.1, 1, 10} <= set(labels)
+
+
 # In a real browser
-
-
-def boxes(opened_page: Any) -> list[dict[str, Any]]:
-    found = opened_page.evaluate(
-        "JSON.stringify([...document.querySelectorAll('svg.plot')].map(plot => {"
-        "  const box = plot.getBoundingClientRect();"
-        "  return {x: box.x + scrollX, y: box.y + scrollY, width: box.width, height: box.height}}))"
-    )
-    parsed: list[dict[str, Any]] = json.loads(found)
-    return parsed
-
-
-def lines_drawn(picture: numpy.ndarray[Any, Any]) -> int:
-    """How many pixels are of a colour, neither ground nor grey: the lines and points of data."""
-    values = picture.astype(int)
-    return int(((values.max(axis=2) - values.min(axis=2)) > 60).sum())
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
 def test_in_a_browser_no_plot_is_empty_and_nothing_is_complained_of(page: str, tmp_path: Path, colours: str) -> None:
     file = tmp_path / "report.html"
     file.write_text(page, encoding="utf-8")
-    with opened(file) as shown:
-        shown.colours(colours)
-        plots = boxes(shown)
-        assert len(plots) == 8
-        for plot in plots:
-            assert plot["width"] > 800
-            assert lines_drawn(shown.picture(plot)) > 300, plot
-        assert shown.requests == [file.as_uri()]
-        assert shown.complaints == []
-        ground = shown.picture({"x": 0, "y": 0, "width": 5, "height": 5}).mean()
-        assert (ground > 200) == (colours == "light")
+    assert_shows(file, 8, colours)
 
 
 def test_on_a_narrow_screen_the_page_does_not_run_over(page: str, tmp_path: Path) -> None:
@@ -170,7 +155,7 @@ def test_the_browser_test_would_notice_a_complaint_and_an_empty_plot(tmp_path: P
     with opened(file) as shown:
         assert any("no" in complaint for complaint in shown.complaints)
         assert len(shown.requests) == 2
-        assert lines_drawn(shown.picture(boxes(shown)[0])) == 0
+        assert shown.data_drawn(shown.plots()[0]) == 0
 
 
 # In a play

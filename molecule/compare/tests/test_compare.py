@@ -34,7 +34,7 @@ def rows(name: str) -> dict[str, dict[str, Any]]:
     return {row["metric"]: row for row in report(name)["comparison"]}
 
 
-@pytest.mark.parametrize("name", ["seed", "profiles"])
+@pytest.mark.parametrize("name", ["seed", "profiles", "versions"])
 def test_the_report_is_as_its_schema_says_and_there_is_a_page_of_it(name: str) -> None:
     resource, described = Resource.from_contents(schema("result")), schema("report")
     registry: Any = Registry().with_resource(described["$id"].replace("report", "result"), resource)
@@ -71,6 +71,17 @@ def test_more_requests_at_a_time_are_better_with_an_interval_that_says_so() -> N
     assert found["verdict"] == "better"
     assert 1 < found["ratio"]["low"] < found["ratio"]["value"] < found["ratio"]["high"]
     assert rows("profiles")["stability"]["verdict"] == "no difference shown"
+
+
+def test_two_versions_of_the_engine_are_measured_each_by_its_own_program() -> None:
+    runs = {run["side"]: run for run in report("versions")["runs"]}
+    assert {side: run["environment"]["engine_version"] for side, run in runs.items()} == {
+        "before": "0.32.0",
+        "after": "0.32.0+relabelled",
+    }
+    assert all(request["status"] == "completed" for run in runs.values() for request in run["services"][0]["requests"])
+    found = rows("versions")["output_tokens_per_second"]
+    assert (found["verdict"], found["reason"]) == ("no difference shown", "1 pair of runs; at least 5 are needed")
 
 
 def test_the_answers_are_as_good_as_before() -> None:

@@ -21,6 +21,7 @@ from ansible_collections.llmops.inference.tests.testbed.plays import Ended, Play
 
 FULL = os.environ.get("FAULTS") == "full"
 KILLS = int(os.environ.get("FAULTS_KILLS", "20" if FULL else "1"))
+PROCESS_KILLS = int(os.environ.get("FAULTS_PROCESS_KILLS", "5" if FULL else "1"))
 STARTS = int(os.environ.get("FAULTS_STARTS", "30" if FULL else "0"))
 KEY = "canary-7c2e"
 MINI, MICRO = "vllm@mini.service", "vllm@micro.service"
@@ -254,7 +255,7 @@ def test_a_killed_play_changes_nothing_for_the_host_and_a_second_one_is_told_who
         assert_nothing_lost(*counted())
 
 
-@pytest.mark.parametrize("time_of", range(KILLS))
+@pytest.mark.parametrize("time_of", range(PROCESS_KILLS))
 def test_of_a_killed_transaction_its_parent_brings_back_what_served(time_of: int) -> None:
     before, number, mini = sequences(), site.current(), site.pids()[MINI]
     with site.asking("mini", 8002, KEY) as counted:
@@ -274,7 +275,7 @@ def test_of_a_killed_transaction_its_parent_brings_back_what_served(time_of: int
     assert site.pids()[MINI] == mini
 
 
-@pytest.mark.parametrize("time_of", range(KILLS))
+@pytest.mark.parametrize("time_of", range(PROCESS_KILLS))
 def test_with_nobody_left_to_go_the_way_back_the_next_run_does_also_where_it_is_refused(time_of: int) -> None:
     before, mini = sequences(), site.pids()[MINI]
     with site.asking("mini", 8002, KEY) as counted:

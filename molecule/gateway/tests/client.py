@@ -97,15 +97,21 @@ def request(
     return "\r\n".join([*lines, *headers, "", ""]).encode("latin-1") + content
 
 
-def exchange(data: bytes, gateway: str = "gateway", timeout: float = 30) -> list[Answer]:
-    """Send bytes, read until the gateway closes or pauses after an answer, and return all answers."""
+def exchange(data: bytes, gateway: str = "gateway", timeout: float = 30, pause: float = 0) -> list[Answer]:
+    """Send bytes, read until the gateway closes or pauses after an answer, and return all answers.
+
+    With a ``pause`` in seconds the last twenty bytes come one by one.
+    """
+    pieces = [data[:-20], *(data[place:][:1] for place in range(-20, 0))] if pause else [data]
     with socket.create_connection((GATEWAYS[gateway], PORT), timeout=timeout) as plain:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with context.wrap_socket(plain) as connection:
             received = b""
             with contextlib.suppress(OSError):  # refused before it was all there: the answer is waiting
-                connection.sendall(data)
+                for piece in pieces:
+                    connection.sendall(piece)
+                    time.sleep(pause)
             with contextlib.suppress(OSError):  # a pause, or closed hard after an answer
                 while chunk := connection.recv(1 << 16):
                     received += chunk
@@ -167,14 +173,17 @@ def no_probes() -> Iterator[Arrivals]:
 
 
 def states(gateway: str = "gateway") -> dict[str, str]:
-    """Return the state of every server as HAProxy shows it, by its name."""
+    """Return the state of every server by its name: UP, DOWN, DRAIN, without what HAProxy says of how it came about.
+
+    That is ``DOWN (agent)`` where the probe has found it out, and ``DOWN 1/2`` on its way up.
+    """
     command = "echo 'show stat -1 4 -1' | python3 -c 'import socket, sys; s = socket.socket(socket.AF_UNIX)\n"
     command += 's.connect("/run/haproxy/admin.sock"); s.sendall(sys.stdin.buffer.read())\n'
     command += "print(s.makefile().read())'"
     lines = host(gateway).check_output(command).lstrip("# ").splitlines()
     heading = lines[0].split(",")
     rows = [dict(zip(heading, line.split(","))) for line in lines[1:] if line]
-    return {row["svname"]: row["status"] for row in rows}
+    return {row["svname"]: row["status"].split()[0] for row in rows}
 
 
 def wait_for(server: str, state: str, seconds: float, gateway: str = "gateway") -> float:

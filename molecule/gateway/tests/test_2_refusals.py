@@ -155,6 +155,13 @@ def test_a_body_that_does_not_come_is_not_waited_for(arrivals: Arrivals) -> None
     assert 2 < time.monotonic() - began < 8, "vllm_gateway_body_timeout is 3 s here"
 
 
+def test_a_body_that_drips_gets_no_more_time_than_one_that_does_not_come(arrivals: Arrivals) -> None:
+    began = time.monotonic()
+    answer = exchange(request(), pause=0.5)[0]
+    assert (answer.status, answer.error["code"]) == (408, "request_timeout")
+    assert 2 < time.monotonic() - began < 8, "it would have taken 10 s to come"
+
+
 def test_headers_that_do_not_come_are_not_waited_for(arrivals: Arrivals) -> None:
     assert ask(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\n").status == 408
 

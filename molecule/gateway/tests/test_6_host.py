@@ -59,7 +59,7 @@ def test_its_units_run_and_start_at_boot(host: Host, unit: str) -> None:
 
 def test_the_probe_is_confined(host: Host) -> None:
     level = host.check_output("systemd-analyze security --no-pager vllm-gateway-probe.service | tail -1")
-    assert float(level.split(":")[1].split()[0]) <= 2.5
+    assert float(level.split(":")[1].split()[0]) <= 1.7
     assert host.check_output("systemctl show --value -p User vllm-gateway-probe.service") == "haproxy"
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.llmops.inference.plugins.filter.result_report import result_report
+from ansible_collections.llmops.inference.tests.testbed.plays import Site
 from testinfra.host import Host
 
 testinfra_hosts = ["podman://reference-box"]
@@ -154,6 +156,21 @@ def test_files_belong_to_root_and_are_for_the_group_only(host: Host, service: st
     for name in ("engine.yaml", "environment", "guard.json"):
         file = host.file(f"/etc/vllm/current/services/{service}/{name}")
         assert (file.user, file.group, file.mode) == ("root", "vllm", 0o640)
+
+
+def test_a_measurement_tells_the_energy_that_its_own_gpu_took() -> None:
+    # The stand-in's GPU draws 350 W all the time, as tests/nvml/boxes/reference.box says.
+    load = {"requests": 20, "seconds": 10, "input_tokens": 32, "output_tokens": 32}
+    (made,) = Site("reference", "reference-box").module("vllm_benchmark", services=["micro"], load=load)["results"]
+    (one,) = made["services"]
+    assert {request["status"] for request in one["requests"]} == {"completed"}
+    # Taken from the load's own lines, which are seen to a second at both of its ends.
+    assert made["energy_joules"] == pytest.approx(350 * one["duration_seconds"], abs=350 * 2.5)
+    assert [device["device"] for device in made["memory"]] == DEVICES["micro"]
+    report = result_report([made])
+    tokens = sum(request["tokens_out"] for request in one["requests"])
+    (row,) = [row for row in report["summary"] if row["metric"] == "energy_joules_per_1000_tokens"]
+    assert row["value"]["value"] == pytest.approx(1000 * made["energy_joules"] / tokens)
 
 
 def test_a_service_whose_worker_is_killed_serves_again_and_its_neighbours_do_not_notice(host: Host) -> None:

@@ -24,8 +24,10 @@ INVENTORY = ROOT / "molecule" / "upgrade" / "inventory.yml"
 URL = "http://10.89.96.24:8080/v1"
 KEY = "a-constant-load-0123456789abcdef0123456789abcdef"
 HOSTS = ("upgrade-a", "upgrade-b")
+MINI = "small/qwen3-mini"
+FETCHED = "/var/lib/vllm/models/next"
 # A play that hangs must not hang the tests.
-PLAY_SECONDS = 400
+PLAY_SECONDS = 900
 
 
 @contextlib.contextmanager
@@ -67,6 +69,13 @@ def deployed(name: str) -> dict[str, Any]:
     }
 
 
+def times(host: Host) -> tuple[int, int]:
+    """When the engine before stopped serving and when the one of now began to, as Unix times."""
+    command = "systemctl show --timestamp=unix --property=ActiveExitTimestamp,ActiveEnterTimestamp vllm@mini.service"
+    shown = dict(line.split("=@") for line in host.check_output(command).splitlines())
+    return int(shown["ActiveExitTimestamp"]), int(shown["ActiveEnterTimestamp"])
+
+
 def report(what: str, result: dict[str, Any]) -> None:
     seconds = result["ended"] - result["started"]
     print(
@@ -76,14 +85,21 @@ def report(what: str, result: dict[str, Any]) -> None:
 
 
 def test_a_rolling_change_under_load_loses_no_request(tmp_path: Path) -> None:
+    """Weights come while every engine serves; then one host changes, and the next one when the first serves again."""
     before = [deployed(name) for name in HOSTS]
     with load(tmp_path) as result:
-        done = play("site.yml", seqs=12)
+        done = play("site.yml", seqs=12, model=FETCHED, vllm_models_list=[{"name": "next", "repo_id": MINI}])
     report("rolling change", result)
     assert done.returncode == 0, done.stdout
     after = [deployed(name) for name in HOSTS]
     assert all("max-num-seqs: 12" in host["configuration"] for host in after)
+    assert all(f'model: "{FETCHED}"' in host["configuration"] for host in after)
     assert all(new["main_pid"] != old["main_pid"] for new, old in zip(after, before))
+    hosts: list[Host] = [get_host(f"podman://{name}") for name in HOSTS]
+    fetched = [int(host.check_output(f"stat --format=%Z {FETCHED}/model.safetensors")) for host in hosts]
+    (first_stopped, first_served), (second_stopped, _served) = map(times, hosts)
+    assert max(fetched) <= first_stopped, "weights were fetched before anything stopped"
+    assert first_served <= second_stopped, "the second host served until the first one served again"
     assert result["failures"] == []
     assert result["requests"] > 100
 
@@ -91,7 +107,7 @@ def test_a_rolling_change_under_load_loses_no_request(tmp_path: Path) -> None:
 def test_a_change_that_fails_under_load_loses_no_request_and_stops_at_its_first_host(tmp_path: Path) -> None:
     before = [deployed(name) for name in HOSTS]
     with load(tmp_path) as result:
-        done = play("site.yml", seqs=12, tokenizer={"tokenizer": "/srv/nothing"})
+        done = play("site.yml", seqs=12, model=FETCHED, tokenizer={"tokenizer": "/srv/nothing"})
     report("failed change", result)
     assert done.returncode != 0
     assert "service 'mini' did not pass its gate" in done.stdout
@@ -104,6 +120,6 @@ def test_a_change_that_fails_under_load_loses_no_request_and_stops_at_its_first_
 
 def test_a_run_that_changes_nothing_restarts_nothing() -> None:
     before = [deployed(name) for name in HOSTS]
-    done = play("site.yml", seqs=12)
+    done = play("site.yml", seqs=12, model=FETCHED)
     assert done.returncode == 0, done.stdout
     assert [deployed(name) for name in HOSTS] == before

@@ -18,12 +18,18 @@ from xml.etree import ElementTree
 
 import jsonschema
 from ansible_collections.llmops.inference.tests.testbed.plays import ROOT, Play, Site, await_that
+from ansible_collections.llmops.inference.tests.unit.browser import assert_shows
 
 site = Site("validation", "validation")
 
 CANARY = "canary-4b9e"
 MEASURED = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "measured"
 SMALL = {"requests": 24, "seconds": 20, "warmup_requests": 4, "output_tokens": 24}
+THROUGH_THE_GATEWAY = {
+    "vllm_validation_gateway": "validation",
+    "vllm_validation_gateway_key": f"{CANARY}-0123456789abcdef0123456789abcdef",
+    "vllm_validation_gateway_validate_certs": False,
+}
 GENEROUS: list[dict[str, Any]] = [
     {"service": name, "scenario": "mixed", **limit}
     for name in ("mini", "micro")
@@ -80,7 +86,7 @@ def starve_micro() -> None:
     """Let nothing more be allocated for the engine, and ask it for what takes more."""
     for name in ("VLLM::Worker", "VLLM::EngineCor"):
         site.run(f"prlimit --data=1000000 --pid={process('micro', name)}")
-    site.run(f"systemd-run --quiet --unit=greedy-client python3 -c {shlex.quote(GREEDY_CLIENT)}")
+    site.run(f"systemd-run --quiet --collect --unit=greedy-client python3 -c {shlex.quote(GREEDY_CLIENT)}")
 
 
 def test_generous_objectives_pass_through_the_gateway_and_the_keys_are_nowhere() -> None:
@@ -91,9 +97,7 @@ def test_generous_objectives_pass_through_the_gateway_and_the_keys_are_nowhere()
         vllm_validation_repeats=1,
         vllm_validation_quality=True,
         vllm_validation_objectives=GENEROUS,
-        vllm_validation_gateway="validation",
-        vllm_validation_gateway_key=f"{CANARY}-0123456789abcdef0123456789abcdef",
-        vllm_validation_gateway_validate_certs=False,
+        **THROUGH_THE_GATEWAY,
     )
     await_load("mini", play)
     # Written so that the search does not find itself.
@@ -131,8 +135,7 @@ def test_generous_objectives_pass_through_the_gateway_and_the_keys_are_nowhere()
     assert made["incidents"] == []
     found = suites()
     assert (found.get("tests"), found.get("failures"), found.get("errors")) == (str(len(GENEROUS)), "0", "0")
-    page = (MEASURED / "validation.html").read_text()
-    assert "<svg" in page
+    assert_shows(MEASURED / "validation.html", plots=4)  # the latencies of each, tokens/s, memory
     assert json.loads((MEASURED / "validation.json").read_text())["passed"] is True
 
 
@@ -156,7 +159,7 @@ def test_an_allocation_that_fails_and_a_wedge_in_a_soak_are_counted_once_each_an
     time.sleep(4)  # some requests come to their end
     site.run(f"kill -STOP {process('mini', 'VLLM::EngineCor')}")
     starve_micro()
-    ended = play.wait()
+    ended = play.wait(900)  # both engines start again, the one after the other
     assert ended.status != 0, ended.output
     assert "validation misses 2 of 3 objectives" in ended.flat, ended.output
     made = runs()[-1]
@@ -176,6 +179,47 @@ def test_an_allocation_that_fails_and_a_wedge_in_a_soak_are_counted_once_each_an
     assert len(runs()) == 2
 
 
+def test_a_second_validation_shows_the_first_as_a_trend() -> None:
+    ended = site.play(
+        "playbooks/validate.yml",
+        vllm_validation_scenarios=["mixed"],
+        vllm_validation_loads={"mixed": SMALL},
+        vllm_validation_repeats=1,
+    )
+    assert ended.status == 0, ended.output
+    assert len(runs()) == 3
+    assert "On this host so far" in (MEASURED / "validation.html").read_text()
+    assert_shows(MEASURED / "validation.html", plots=6)  # and the trend of each
+
+
+def test_two_layouts_are_compared_behind_the_gateway_which_loses_no_request_to_their_changes() -> None:
+    served, neighbour = site.info()["generation"], site.pids()["vllm@mini.service"]
+    ended = site.start(
+        "playbooks/compare.yml",
+        vllm_experiment_before={},
+        vllm_experiment_after={"changes": {"micro": {"max_num_seqs": 4}}},
+        vllm_experiment_services=["micro"],
+        vllm_experiment_rounds=1,
+        vllm_experiment_quality=False,
+        vllm_experiment_directory=str(MEASURED),
+        vllm_validation_loads={"standard": SMALL},
+        # What stops leaves the gateway first, and what is measured is back in it.
+        vllm_services_gateways=["validation"],
+        **THROUGH_THE_GATEWAY,
+    ).wait(600)
+    assert ended.status == 0, ended.output
+    report = json.loads((MEASURED / "compare-validation.json").read_text())
+    assert {run["side"] for run in report["runs"]} == {"before", "after"}
+    for run in report["runs"]:
+        (one,) = run["services"]
+        assert (one["service"], one["load"]["through"], one["restarts"]) == ("micro", "gateway", 0)
+        assert {request["status"] for request in one["requests"]} == {"completed"}
+    assert len({run["environment"]["generation"] for run in report["runs"]}) == 2
+    found = site.info()
+    assert (found["generation"], site.pids()["vllm@mini.service"]) == (served, neighbour)
+    assert all(service["healthy"] for service in found["services"])
+
+
 def test_what_is_no_service_of_the_host_is_refused_before_any_load() -> None:
     refused = site.play(
         "playbooks/validate.yml",
@@ -188,4 +232,4 @@ def test_what_is_no_service_of_the_host_is_refused_before_any_load() -> None:
     elsewhere = site.play("playbooks/validate.yml", vllm_validation_gateway="example.org", vllm_validation_repeats=1)
     assert elsewhere.status != 0
     assert "vllm_validation_gateway is 'example.org', and the group vllm_gateway has validation" in elsewhere.flat
-    assert len(runs()) == 2
+    assert len(runs()) == 3

@@ -114,7 +114,9 @@ def test_everything_serves_and_there_are_no_incidents(host: Host) -> None:
     }
 
 
-@pytest.mark.parametrize("unit", ["vllm@mini", "vllm@micro", "vllm-watchdog@mini", "vllm-watchdog@micro"])
+@pytest.mark.parametrize(
+    "unit", ["vllm@mini", "vllm@micro", "vllm-watchdog@mini", "vllm-watchdog@micro", "vllm-recover"]
+)
 def test_units_are_sandboxed(host: Host, unit: str) -> None:
     summary = host.check_output(f"systemd-analyze security --no-pager {unit}.service").splitlines()[-1]
     exposure = float(summary.partition(": ")[2].split()[0])

@@ -1,3 +1,6 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """A hub of one directory: the few paths of the hub's HTTP interface that its downloader asks for.
 
 Arguments: the directory of the models, the owner of their repositories, and the token that every request must carry.
