@@ -40,7 +40,7 @@ def test_a_tag_is_one_role_and_services_are_taken_back_into_the_gateways_first(t
 
 def test_several_tags_are_several_roles() -> None:
     assert roles("--tags", "runtime,models") == {"vllm_runtime", "vllm_models"}
-    assert roles("--tags", "models,validate") == {"vllm_models", "vllm_validation"}
+    assert roles("--tags", "services,validate") == {"vllm_services", "vllm_gateway", "vllm_validation"}
 
 
 def test_without_tags_everything_is_deployed_and_nothing_is_only_planned_or_measured() -> None:

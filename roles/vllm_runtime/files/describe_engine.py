@@ -47,8 +47,10 @@ def read_from(distribution: str) -> dict[str, str]:
 
     As long as it is the same, so is the engine.
     """
-    files = importlib.metadata.files(distribution) or []
-    (record,) = [Path(str(file.locate())).resolve() for file in files if file.match("*.dist-info/RECORD")]
+    # Found by its place: that list has to be no list that Python can read, it only has to be the same.
+    found = importlib.metadata.distribution(distribution)
+    name = f"{distribution.replace('-', '_')}-{found.version}.dist-info"
+    record = Path(str(found.locate_file(name))).resolve() / "RECORD"
     digest = hashlib.sha256(record.read_bytes()).hexdigest()
     return {str(record.relative_to(Path(sys.prefix).resolve())): digest}
 
