@@ -22,7 +22,7 @@ _FIRST_DESCRIPTOR = 3
 
 
 def main(arguments: Sequence[str]) -> int:
-    """``NAME COMMAND...``, the entry point of a container; does not return."""
+    """``NAME COMMAND...``, the entry point of a container; it returns only where the engine must not start."""
     service, *command = arguments
     files = Path(__file__).resolve().parents[2] / "services" / service
     secrets = _handed_over()

@@ -109,7 +109,7 @@ def ask_image(root: Path, **changes: Any) -> Path:
 def test_an_image_is_known_by_the_digest_that_it_is_pinned_by(tmp_path: Path) -> None:
     ask_image(tmp_path)
     engine = read_engine(str(tmp_path), "0.32.0", "cuda", IMAGE)
-    assert (engine.image, engine.executable, engine.flags) == ("sha256:id", "vllm", {"port"})
+    assert (engine.image, engine.executable, set(engine.flags)) == ("sha256:id", "vllm", {"port"})
     assert image_record(tmp_path, IMAGE.replace("5d", "5e")) is None
     with pytest.raises(NotInstalledError, match="is not on this host; run the role"):
         read_engine(str(tmp_path), "0.32.0", "cuda", IMAGE.replace("5d", "5e"))
