@@ -23,11 +23,13 @@ ROOT = Path(__file__).resolve().parents[2]
 REPORTS = ROOT / "build" / "reports"
 IN_TESTBED = str(ROOT / "tests" / "testbed" / "in-testbed")
 LINES_OF_A_FAILURE = 200
-# Measure or replace engines under load for many minutes each: `make test-all`, or by name.
+# Measure or replace engines under load for many minutes each, or have not been seen whole: `make test-all`, or by name.
 LONG = (
     "faults",
     "gateway",
     "upgrade",
+    "monitoring",
+    "bundle",
     "quadlet",
     "validation",
     "compare",
