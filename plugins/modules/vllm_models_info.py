@@ -58,7 +58,8 @@ options:
     type: str
     default: vllm
 seealso:
-  - ref: ansible_collections.llmops.inference.vllm_models_role
+  - plugin: llmops.inference.vllm_models
+    plugin_type: role
     description: Fetches what this module finds absent.
 """
 

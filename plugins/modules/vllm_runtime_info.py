@@ -47,7 +47,8 @@ options:
     type: path
     default: /var/lib/vllm
 seealso:
-  - ref: ansible_collections.llmops.inference.vllm_runtime_role
+  - plugin: llmops.inference.vllm_runtime
+    plugin_type: role
     description: Installs what this module reads.
 """
 

@@ -38,8 +38,8 @@ LONG = (
     "multihost",
     "ray",
 )
-# Compare speeds, which work beside them would spoil, or start three engines: each runs alone, after the others.
-ALONE = ("compare", "tune", "tutorial")
+# Compare speeds, which work beside them would spoil, or keep both cores busy: each runs alone, after the others.
+ALONE = ("reference", "compare", "tune", "tutorial")
 # An engine that starts keeps one core busy, and the tests of two scenarios wait for different things.
 AT_ONCE = 2
 
