@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ._errors import InferenceError
 from ._group import ADMITTING, FAILED, SERVING, STARTING, STOPPED, Group, Judge, Member, obstacle
@@ -133,10 +133,10 @@ class _Teller(socketserver.ThreadingTCPServer):
 
 class _Answer(socketserver.BaseRequestHandler):
     def handle(self) -> None:
-        assert isinstance(self.server, _Teller)
+        teller = cast(_Teller, self.server)
         self.request.settimeout(_TIMEOUT_SECONDS)
         with contextlib.suppress(OSError):
-            self.request.sendall(self.server.member.to_json().encode())
+            self.request.sendall(teller.member.to_json().encode())
 
 
 def _path(service: str) -> Path:

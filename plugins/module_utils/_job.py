@@ -128,9 +128,11 @@ def detach(
     (directory / "progress").touch()
     pid = os.fork()
     if pid == 0:
-        _become_daemon()
-        _supervise(lock, directory, work, recover, killed or _killed)
-        os._exit(0)  # the parent's atexit and buffers are not ours to run twice
+        try:
+            _become_daemon()
+            _supervise(lock, directory, work, recover, killed or _killed)
+        finally:
+            os._exit(0)  # whatever happens, never into what the parent still has to do
     os.waitpid(pid, 0)
     deadline = time.monotonic() + _START_SECONDS
     while not (directory / "pids").exists() and time.monotonic() < deadline:
@@ -156,13 +158,20 @@ def _supervise(
     killed: Callable[[str, Result], str],
 ) -> None:
     """Do ``work`` in a child, and after its death whatever it has left undone."""
-    pid = os.fork()
-    if pid == 0:
+
+    def begin(report: Report) -> Result:
+        # From here on a request to end is an exception, which _run makes a result of.
         signal.signal(signal.SIGTERM, _end)
         lock.sign(directory)
         _write_pids(directory, os.getppid(), os.getpid())
-        _write_result(directory, _run(directory, work))
-        os._exit(0)
+        return work(report)
+
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _write_result(directory, _run(directory, begin))
+        finally:
+            os._exit(0)
     signal.signal(signal.SIGTERM, lambda number, frame: os.kill(pid, signal.SIGTERM))
     status = os.waitpid(pid, 0)[1]
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # there is no other way than the way back

@@ -57,10 +57,6 @@ options:
     description: Who has to be able to read them. Of a user that does not exist nothing is said.
     type: str
     default: vllm
-seealso:
-  - plugin: llmops.inference.vllm_models
-    plugin_type: role
-    description: Fetches what this module finds absent.
 """
 
 EXAMPLES = r"""

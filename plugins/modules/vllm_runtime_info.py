@@ -46,10 +46,6 @@ options:
     description: The home of the services' user.
     type: path
     default: /var/lib/vllm
-seealso:
-  - plugin: llmops.inference.vllm_runtime
-    plugin_type: role
-    description: Installs what this module reads.
 """
 
 EXAMPLES = r"""

@@ -175,7 +175,7 @@ class Matrix:
         (packages,) = controller.venv.glob("lib/python*/site-packages/ansible")
         link.symlink_to(packages / "module_utils")
         path = [str(controller.venv / "bin"), os.environ["PATH"]]
-        command = [str(venv / "bin" / "python"), "-m", "pytest", "-n", WORKERS]
+        command = [str(venv / "bin" / "python"), "-m", "pytest"]
         paths = f"pythonpath={ROOT / '.venv/collections'} {ansible.parent}"
         env = os.environ | {"PATH": os.pathsep.join(path)} | FEW_EXAMPLES
         passed = subprocess.run([*command, "-o", paths], cwd=ROOT, env=env, check=False)

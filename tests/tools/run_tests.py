@@ -89,7 +89,7 @@ def steps(arguments: list[str]) -> list[tuple[str, list[str]]]:
     core = [IN_TESTBED, "env", f"PYTHONPATH={ROOT / '.venv/collections'}", "python", "tests/tools/core_matrix.py"]
     known = {
         "lint": [str(ROOT / "tests" / "tools" / "lint")],
-        "unit": [*pytest, "--numprocesses=auto", "--dist=load"],
+        "unit": pytest,
         "core": [*core, "--newest"],
         "package": [*pytest, "tests/package"],
         "playbooks": [*pytest, "tests/playbooks"],

@@ -64,7 +64,7 @@ def test_a_path_that_leads_out_or_cannot_be_written_is_refused(path: str) -> Non
     with pytest.raises(InferenceError):
         Manifest({path: "0" * 64}).to_text()
     line = f"{'0' * 64}  {path}\n".encode()
-    header = Manifest({}).to_text().split(":")[0] + ": " + hashlib.sha256(line).hexdigest() + "\n"
+    header = Manifest({}).to_text().split(":", maxsplit=1)[0] + ": " + hashlib.sha256(line).hexdigest() + "\n"
     with pytest.raises(InferenceError):
         Manifest.from_bytes(header.encode() + line, NAME)
 

@@ -23,6 +23,7 @@ def test_there_is_one_generation_and_no_other_service(host: Host) -> None:
     assert host.check_output("ls /etc/vllm/generations") == "1"
     links = host.check_output("ls /etc/systemd/system").split()
     assert sorted(link for link in links if link.startswith("vllm")) == [
+        "vllm-group@.service",
         "vllm-recover.service",
         "vllm-watchdog@.service",
         "vllm-watchdog@micro.timer",
