@@ -35,6 +35,7 @@ LONG = (
     "compare",
     "tune",
     "awx-host",
+    "tutorial",
     "multihost",
     "ray",
 )
