@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the tests of this checkout, two steps at a time, and ends with the line ``N passed, N failed``.
+"""Runs the tests of this checkout, two steps without engines at a time, and ends with the line ``N passed, N failed``.
 
 Arguments: names of steps; or ``--fast``, for lint and unit tests; or ``--all``, for the LONG ones as well.
 What a step printed is in build/reports/STEP.log, and on the terminal when it failed.
@@ -39,9 +39,10 @@ LONG = (
     "multihost",
     "ray",
 )
-# Compare speeds, which work beside them would spoil, or keep both cores busy: each runs alone, after the others.
-ALONE = ("reference", "compare", "tune", "tutorial")
-# An engine that starts keeps one core busy, and the tests of two scenarios wait for different things.
+# What starts engines runs alone, after the others: plans heed the memory that others hold, and so would find another
+# machine each time; and some compare speeds.
+WITH_ENGINES = (*compatibility.scenario_names(), "awx-host", "tutorial")
+# The others: some wait for podman, some for one core.
 AT_ONCE = 2
 
 
@@ -115,7 +116,7 @@ def main() -> int:
     """Run the steps and return the exit status."""
     REPORTS.mkdir(parents=True, exist_ok=True)
     wanted = steps(sys.argv[1:])
-    together = [step for step in wanted if step[0] not in ALONE]
+    together = [step for step in wanted if step[0] not in WITH_ENGINES]
     results = []
     for at_once, group in ((AT_ONCE, together), (1, [step for step in wanted if step not in together])):
         with ThreadPoolExecutor(at_once) as pool:
