@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 REPORTS = ROOT / "build" / "reports"
 IN_TESTBED = str(ROOT / "tests" / "testbed" / "in-testbed")
 LINES_OF_A_FAILURE = 200
+# Where only the end of a run is kept, it still tells what failed.
+LINES_AT_THE_END = 12
 # Measure or replace engines under load for many minutes each, or have not been seen whole: `make test-all`, or by name.
 LONG = (
     "faults",
@@ -52,6 +54,18 @@ def counts(report: Path) -> tuple[int, int]:
     failed = sum(int(suite.get("failures", 0)) + int(suite.get("errors", 0)) for suite in suites)
     skipped = sum(int(suite.get("skipped", 0)) for suite in suites)
     return sum(int(suite.get("tests", 0)) for suite in suites) - failed - skipped, failed
+
+
+def failures(step: str) -> list[str]:
+    """Return one line per test of the step's report that failed, or the last lines of its log where none says so."""
+    report = REPORTS / f"{step}.xml"
+    cases = ElementTree.parse(report).getroot().iter("testcase") if report.exists() else []
+    named = [
+        f"{case.get('classname')}::{case.get('name')}: {' '.join(str(said.get('message')).split())[:300]}"
+        for case in cases
+        for said in (*case.findall("failure"), *case.findall("error"))
+    ]
+    return named or (REPORTS / f"{step}.log").read_text(encoding="utf-8").splitlines()[-LINES_AT_THE_END:]
 
 
 def run(step: str, command: list[str]) -> tuple[int, int]:
@@ -117,12 +131,14 @@ def main() -> int:
     REPORTS.mkdir(parents=True, exist_ok=True)
     wanted = steps(sys.argv[1:])
     together = [step for step in wanted if step[0] not in WITH_ENGINES]
-    results = []
+    results, failed_steps = [], []
     for at_once, group in ((AT_ONCE, together), (1, [step for step in wanted if step not in together])):
         with ThreadPoolExecutor(at_once) as pool:
             running = {pool.submit(run, *step): step[0] for step in group}
             for ended in as_completed(running):
                 results.append(ended.result())
+                if results[-1][1]:
+                    failed_steps.append(running[ended])
                 if running[ended] in compatibility.scenario_names():
                     compatibility.note_scenario(running[ended], passed=not results[-1][1])
     failed = sum(result[1] for result in results)
@@ -130,6 +146,8 @@ def main() -> int:
         print(compatibility.write_page())
     if not sys.argv[1:]:
         print(f"not run: {', '.join(LONG)} (make test-all)")
+    for step in failed_steps:
+        print(f"{step} failed:", *failures(step), sep="\n  ")
     print(f"{sum(result[0] for result in results)} passed, {failed} failed")
     return 1 if failed else 0
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import socket
 import ssl
@@ -200,6 +201,8 @@ def play(*arguments: str, status: int = 0) -> str:
     """Run a playbook of the scenario, which has to end with that status, and return what it printed on one line."""
     directory = Path(__file__).resolve().parents[1]
     command = ["ansible-playbook", "--inventory", str(directory / "inventory.yml"), *arguments]
-    ran = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, timeout=300)
+    # Colours would stand between the words of a message that goes over several lines.
+    plain = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
+    ran = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, timeout=300, env=plain)
     assert ran.returncode == status, ran.stdout + ran.stderr
     return " ".join(ran.stdout.split())

@@ -50,7 +50,7 @@ def test_it_answers_for_every_model_and_every_key(gateway: str, model: str, key:
 @pytest.mark.parametrize("gateway", GATEWAYS)
 def test_it_streams_token_by_token(gateway: str) -> None:
     stream: Any = client(gateway=gateway).chat.completions.create(
-        model="mini", messages=MESSAGES, max_tokens=200, stream=True, extra_body={"ignore_eos": True}
+        model="mini", messages=MESSAGES, max_tokens=1000, stream=True, extra_body={"ignore_eos": True}
     )
     times = [time.monotonic() for chunk in stream if chunk.choices and chunk.choices[0].delta.content]
     assert len(times) > 50
@@ -79,7 +79,8 @@ def test_what_two_hosts_serve_goes_to_both() -> None:
         seen = arrivals.seen()
     assert len(seen) == 16
     counted = [sum(line.startswith(name) for line in seen) for name in ("gateway-a", "gateway-b")]
-    assert min(counted) >= 6, f"least connections over two hosts came to {counted}"
+    # The first eight go four and four; from then on the faster one gets more.
+    assert min(counted) >= 4, f"least connections over two hosts came to {counted}"
 
 
 def test_a_prompt_of_128k_tokens_arrives_whole() -> None:

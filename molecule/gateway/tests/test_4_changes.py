@@ -89,18 +89,20 @@ def test_a_drain_waits_for_the_stream_that_began() -> None:
 
 
 def test_what_is_drained_stays_so_over_reloads_and_restarts_and_the_last_one_is_not_drained_with_it() -> None:
-    play("drain.yml", "--limit", "gateway-b")
     gateway = host("gateway")
-    for action in ("reload", "restart"):
-        gateway.check_output(f"systemctl {action} haproxy")
-        time.sleep(3)
-        assert states()["gateway-b:mini"] == "DRAIN", f"after a {action}"
-        assert ask(request()).status == 200
-    refused = play("drain.yml", "--limit", "gateway-a", status=2)
-    assert "would leave its model without a server" in refused
-    assert "gateway-b:mini is drained" in refused
-    assert states()["gateway-a:mini"] == "UP"
-    play("undrain.yml", "--limit", "gateway-b")
+    play("drain.yml", "--limit", "gateway-b")
+    try:
+        for action in ("reload", "restart"):
+            gateway.check_output(f"systemctl {action} haproxy")
+            time.sleep(3)
+            assert states()["gateway-b:mini"] == "DRAIN", f"after a {action}"
+            assert ask(request()).status == 200
+        refused = play("drain.yml", "--limit", "gateway-a", status=2)
+        assert "would leave its model without a server" in refused
+        assert "gateway-b:mini is drained" in refused
+        assert states()["gateway-a:mini"] == "UP"
+    finally:
+        play("undrain.yml", "--limit", "gateway-b")
     assert wait_for("gateway-b:mini", "UP", 10) < 10
 
 

@@ -13,7 +13,7 @@ release=$1 architecture=$2 mirror=$3 repository=$4
 shift 4
 if [ -z "$mirror" ]; then
   # The site that this machine's own packages come from.
-  mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | sed -n 's|/debian/*$||p' | head -n 1)
+  mirror=$(apt-get indextargets --format "\$(SITE)" 'Created-By: Packages' | sed -n 's|/debian/*$||p' | head -n 1)
 fi
 if [ -z "$mirror" ]; then
   echo "apt of this machine knows no mirror of Debian; set vllm_bundle_debian_mirror to the address of one" >&2
