@@ -71,7 +71,8 @@ def process(service: str, name: str) -> str:
     return site.run(f"for pid in $(cat {group}); do grep -q '{name}' /proc/$pid/comm && echo $pid; done | head -n 1")
 
 
-# A prompt whose log-probabilities take memory that the engine has never had.
+# A prompt whose activations take more than ROOM_BYTES; of one of the load's, the largest takes a tenth of that.
+ROOM_BYTES = 1 << 20
 GREEDY_CLIENT = """
 import json, urllib.request
 body = {"model": "micro", "prompt": [5] * 1900, "max_tokens": 1, "prompt_logprobs": 20}
@@ -83,9 +84,13 @@ urllib.request.urlopen(request, timeout=60).read()
 
 
 def starve_micro() -> None:
-    """Let nothing more be allocated for the engine, and ask it for what takes more."""
-    for name in ("VLLM::Worker", "VLLM::EngineCor"):
-        site.run(f"prlimit --data=1000000 --pid={process('micro', name)}")
+    """Leave the engine so much memory that it serves the load as before, and ask it for what takes more.
+
+    With no memory left at all the first to fail would be whoever asks next, a library that does not say why among them.
+    """
+    worker = process("micro", "VLLM::Worker")
+    holds = 1024 * int(site.run(f"awk '/^VmData:/ {{print $2}}' /proc/{worker}/status"))
+    site.run(f"prlimit --data={holds + ROOM_BYTES} --pid={worker}")
     site.run(f"systemd-run --quiet --collect --unit=greedy-client python3 -c {shlex.quote(GREEDY_CLIENT)}")
 
 
