@@ -1,17 +1,12 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes the figures of the benchmarks (``figures/*.json``) into docs/benchmarks.md, between its markers.
-
-With ``--check`` it changes nothing and fails where the page is not what the figures say.
-"""
+"""Writes the figures of the benchmarks (``figures/*.json``) into docs/benchmarks.md, between its markers."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -164,19 +159,5 @@ def current(text: str) -> str:
     return rewritten(text, PARTS)
 
 
-def main() -> int:
-    """Return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing, fail where the page is not current")
-    text = PAGE.read_text(encoding="utf-8")
-    wanted = current(text)
-    if parser.parse_args().check:
-        if text != wanted:
-            print(f"{PAGE} is not current; run tests/bench/page.py", file=sys.stderr)
-        return int(text != wanted)
-    PAGE.write_text(wanted, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    PAGE.write_text(current(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
