@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
+from ._engine_options import parse_engine_args, parse_environment
 from ._errors import InferenceError
 from ._multi_node import MultiNode, parse_multi_node
-from ._values import Fields, Problems, as_integer, as_number, is_json, printable, shown
+from ._values import Fields, Problems, as_integer, as_number, shown
 from ._wedged import Watchdog
 
 MAX_SERVICES = 256  # on one host; a longer list is a mistake, and refusing it keeps the planner fast
@@ -28,12 +29,9 @@ HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 NUMA = re.compile(r"numa:[0-9]{1,4}")
 DEVICE = re.compile(r"[0-9]{1,4}|GPU-[0-9a-fA-F][0-9a-fA-F-]{0,35}|numa:[0-9]{1,4}")
 MEMORY_LIMIT = re.compile(r"[1-9][0-9]{0,15}[KMGT]?|[1-9][0-9]?%|100%|infinity")
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-FLAG = re.compile(r"[a-z][a-z0-9-]*")
 KV_CACHE_DTYPES = ("auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2")
 ROPE_TYPES = ("yarn",)
 TENSOR_PARALLEL_SIZES = range(1, 65)
-BLOCK_SIZES = range(1, 65537)
 # Of the watchdog's numbers; seconds, and misses in a row.
 WATCHDOG_LIMITS = {"interval": (5, 86400), "deadline": (1, 600), "misses": (1, 100), "stall": (1, 86400)}
 LOWEST_PORT = 1024  # below, a service would need a capability that its hardened unit does not have
@@ -41,46 +39,6 @@ LOWEST_PORT = 1024  # below, a service would need a capability that its hardened
 # Pinned, because the engine's own defaults follow the size of the card and move the memory it needs.
 DEFAULT_MAX_NUM_SEQS = {"cuda": 256, "cpu": 32}
 DEFAULT_MAX_NUM_BATCHED_TOKENS = {"cuda": 8192, "cpu": 2048}
-
-# Flags of the engine that the plan decides; the text says where the user states them instead.
-OWNED_FLAGS = {
-    "model": "state it as `model`",
-    "config": "the deployment writes the engine's configuration file itself",
-    "served-model-name": "state it as `served_model_name`",
-    "host": "state it as `host`",
-    "port": "state it as `port`",
-    "uds": "state `socket: true`; its path follows from the service's name",
-    "tensor-parallel-size": "state it as `tensor_parallel_size`",
-    "gpu-memory-utilization": "state it as `gpu_memory_utilization`, or leave it to the plan",
-    "kv-cache-memory-bytes": "it would bypass the planned share; state `gpu_memory_utilization`",
-    "num-gpu-blocks-override": "it would bypass the planned share; state `gpu_memory_utilization`",
-    "max-model-len": "state it as `max_model_len`",
-    "max-num-seqs": "state it as `max_num_seqs`",
-    "max-num-batched-tokens": "state it as `max_num_batched_tokens`",
-    "kv-cache-dtype": "state it as `kv_cache_dtype`",
-    "rope-scaling": "state it as `rope`",
-    "rope-theta": "the model's own is carried over",
-    "api-key": "it would show in the process list; state VLLM_API_KEY in `secret_environment`",
-    "shutdown-timeout": "state it as `shutdown_timeout`",
-    "pipeline-parallel-size": "state it as `pipeline_parallel_size`",
-    "data-parallel-size": "the plan knows no data parallelism; make one service per replica",
-    "nnodes": "it follows from `hosts`",
-    "node-rank": "it follows from `hosts`",
-    "master-addr": "it follows from `hosts`",
-    "master-port": "state it as `master_port`, beside `hosts`",
-    "headless": "it follows from `hosts`",
-}
-OWNED_VARIABLES = {
-    "VLLM_PORT": "the engine's internal ports would clash with the service's",
-    "CUDA_VISIBLE_DEVICES": "the plan chooses the devices; state `gpus`",
-    "CUDA_DEVICE_ORDER": "devices are addressed by UUID in PCI bus order",
-    "NVIDIA_VISIBLE_DEVICES": "the plan chooses the devices; state `gpus`",
-    "CPU_VISIBLE_MEMORY_NODES": "the plan chooses the NUMA node; state `gpus` as `numa:K`",
-    "VLLM_CPU_KVCACHE_SPACE": "it would bypass the planned share; state `gpu_memory_utilization`",
-    "VLLM_ENABLE_STARTUP_PLAN": "its key ignores the share, so a changed plan would not take effect",
-    "VLLM_PP_LAYER_PARTITION": "the plan divides layers over the stages of a pipeline as evenly as they go",
-    "VLLM_SERVER_DEV_MODE": "it opens endpoints that let any caller execute code",
-}
 
 
 @dataclass(frozen=True)
@@ -204,8 +162,8 @@ def _parse_service(item: Any, place: int, accelerator: str, problems: Problems) 
         problems.add(f"kv_cache_dtype {shown(kv_cache_dtype)} is none of {', '.join(KV_CACHE_DTYPES)}.")
     if multi_node is not None:
         _check_multi_node(fields, host, allow_from, problems)
-    environment = _parse_environment(fields, "environment", problems)
-    secret_environment = _parse_environment(fields, "secret_environment", problems)
+    environment = parse_environment(fields, "environment", problems)
+    secret_environment = parse_environment(fields, "secret_environment", problems)
     both = sorted(set(environment) & set(secret_environment))
     if both:
         problems.add(f"{_few(both)} is in environment and in secret_environment; keep one.")
@@ -227,7 +185,7 @@ def _parse_service(item: Any, place: int, accelerator: str, problems: Problems) 
         max_num_batched_tokens=max_num_batched_tokens,
         rope=_parse_rope(fields.values.get("rope"), problems),
         min_pcie_generation=fields.optional_integer("min_pcie_generation", 1, 8),
-        engine_args=_parse_engine_args(fields, problems),
+        engine_args=parse_engine_args(fields, problems),
         environment=environment,
         secret_environment=secret_environment,
         geometry=geometry or None,
@@ -390,40 +348,6 @@ def _parse_rope(value: Any, problems: Problems) -> Rope | None:
         problems.add(f"rope.original_max_position_embeddings must be a whole number of tokens, not {shown(original)}.")
         return None
     return Rope("yarn", factor, length)
-
-
-def _parse_engine_args(fields: Fields, problems: Problems) -> Mapping[str, Any]:
-    """Return the flags as the engine spells them: without dashes in front, words joined by '-'."""
-    flags = {}
-    for given, value in fields.mapping("engine_args").items():
-        flag = given.lstrip("-").replace("_", "-")
-        if not FLAG.fullmatch(flag):
-            problems.add(f"engine_args: {shown(given)} is no flag of the engine.")
-        elif flag in OWNED_FLAGS:
-            problems.add(f"engine_args: {given} is decided by the plan: {OWNED_FLAGS[flag]}.")
-        elif flag in flags:
-            problems.add(f"engine_args: {shown(flag)} is there twice, in two spellings.")
-        elif not is_json(value):
-            problems.add(f"engine_args: the value of {shown(given)} is no plain data: {shown(value)}.")
-        elif flag == "block-size" and value is not None and as_integer(value) not in BLOCK_SIZES:
-            problems.add(f"engine_args: block-size must be a whole number of tokens up to 65536, not {shown(value)}.")
-        flags[flag] = value
-    return flags
-
-
-def _parse_environment(fields: Fields, key: str, problems: Problems) -> Mapping[str, str]:
-    result = {}
-    for name, value in fields.mapping(key).items():
-        if not VARIABLE.fullmatch(name):
-            problems.add(f"{key}: {shown(name)} is no name of an environment variable.")
-        elif name in OWNED_VARIABLES:
-            problems.add(f"{key}: {name} must not be set: {OWNED_VARIABLES[name]}.")
-        elif isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            problems.add(f"{key}: the value of {shown(name)} must be text or a number.")
-        elif not printable(str(value)):
-            problems.add(f"{key}: the value of {shown(name)} must be one line of text without control characters.")
-        result[name] = str(value)
-    return result
 
 
 def _check_together(services: Iterable[Service], problems: Problems) -> None:

@@ -9,10 +9,9 @@ import time
 from typing import Any
 
 import pytest
+from ansible_collections.llmops.inference.plugins.module_utils._engine_options import OWNED_FLAGS, OWNED_VARIABLES
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._layout import (
-    OWNED_FLAGS,
-    OWNED_VARIABLES,
     Rope,
     Service,
     parse_layout,
