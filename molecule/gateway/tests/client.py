@@ -204,5 +204,6 @@ def play(*arguments: str, status: int = 0) -> str:
     # Colours would stand between the words of a message that goes over several lines.
     plain = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
     ran = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, timeout=300, env=plain)
-    assert ran.returncode == status, ran.stdout + ran.stderr
-    return " ".join(ran.stdout.split())
+    output = ran.stdout + ran.stderr  # failures are told on the second
+    assert ran.returncode == status, output
+    return " ".join(output.split())
