@@ -110,7 +110,7 @@ def test_a_change_that_fails_under_load_loses_no_request_and_stops_at_its_first_
         done = play("site.yml", seqs=12, model=FETCHED, tokenizer={"tokenizer": "/srv/nothing"})
     report("failed change", result)
     assert done.returncode != 0
-    assert "service 'mini' did not pass its gate" in done.stdout
+    assert "service 'mini' did not pass its gate" in done.stdout + done.stderr
     after = [deployed(name) for name in HOSTS]
     assert [host["generation"] for host in after] == [host["generation"] for host in before]
     assert after[1]["main_pid"] == before[1]["main_pid"], "the second host was not to be touched"
