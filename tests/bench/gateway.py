@@ -36,8 +36,8 @@ class Plan:
     """How much is measured."""
 
     pairs: int = 400
-    rounds: int = 8
-    requests: int = 64
+    rounds: int = 16
+    requests: int = 32
     abreast: int = 16
     tokens: int = 64
 
@@ -138,7 +138,7 @@ def versions_of() -> str:
     haproxy = run("podman", "exec", HOST, "haproxy", "-v").split()[2]
     engine = json.loads(run("podman", "exec", HOST, "cat", f"{ENGINE}/engine.json"))
     return (
-        f"{engine['distribution']} {engine['version']} (qwen3-mini, random weights), HAProxy {haproxy}, "
+        f"{engine['distribution']} {engine['version']} (qwen3-medium, random weights), HAProxy {haproxy}, "
         f"Linux {platform.release()}, {os.cpu_count()} cores."
     )
 

@@ -28,7 +28,7 @@ WARM_UP = 10
 def body(tokens: int, number: int) -> dict[str, Any]:
     """Return a streamed completion whose prompt no cache has seen."""
     return {
-        "model": "mini",
+        "model": "medium",
         "prompt": f"{number}. {PROMPT}",
         "max_tokens": tokens,
         "ignore_eos": True,
