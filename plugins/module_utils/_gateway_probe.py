@@ -18,7 +18,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ._errors import InferenceError
 from ._health import Endpoint, generate
@@ -102,7 +102,7 @@ class _Answers(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         try:
             name = self.rfile.readline(1024).decode("utf-8", "replace").strip()
-            watch = self.server.watches.get(name)  # type: ignore[attr-defined]
+            watch = cast(_Server, self.server).watches.get(name)
             self.wfile.write((watch.verdict.word() if watch else "\n").encode("ascii", "replace"))
         except OSError:
             return

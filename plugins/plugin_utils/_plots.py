@@ -220,7 +220,7 @@ def _latency_axis(axis: Any, values: Sequence[float]) -> None:
 
 
 def _ticker() -> Any:
-    from matplotlib import ticker  # noqa: PLC0415
+    from matplotlib import ticker  # noqa: PLC0415  (as below: a filter without plots needs no Matplotlib)
 
     return ticker
 
@@ -228,8 +228,9 @@ def _ticker() -> Any:
 @contextmanager
 def _figure(width: float, height: float, columns: int, rows: int) -> Iterator[tuple[Any, Sequence[Any]]]:
     try:
-        from matplotlib import rc_context  # noqa: PLC0415
-        from matplotlib.figure import Figure  # noqa: PLC0415
+        # Only who draws needs Matplotlib, and is told where it is missing.
+        from matplotlib import rc_context  # noqa: PLC0415  (see above)
+        from matplotlib.figure import Figure  # noqa: PLC0415  (see above)
     except ImportError as error:
         raise InferenceError(
             f"The page's plots are drawn by Matplotlib, which the controller's Python ({sys.executable}) does not "
@@ -244,7 +245,7 @@ def _svg(figure: Any, name: str, described: str) -> str:
     """The picture as a part of a page: without a header, its names its own, its colours the page's."""
     prefix = re.sub(r"[^a-z0-9]+", "-", name.lower())
     file = io.StringIO()
-    from matplotlib import rc_context  # noqa: PLC0415
+    from matplotlib import rc_context  # noqa: PLC0415  (_figure has found it)
 
     with rc_context({"svg.hashsalt": prefix}):
         figure.savefig(

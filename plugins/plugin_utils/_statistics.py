@@ -133,7 +133,7 @@ def _half_width(values: Sequence[float], level: float) -> float:
 def _special() -> Any:
     """SciPy's special functions, which start in a tenth of the time that its statistics take."""
     try:
-        from scipy import special  # noqa: PLC0415
+        from scipy import special  # noqa: PLC0415  (who needs no interval needs no SciPy)
     except ImportError as error:
         raise InferenceError(
             f"Confidence intervals are computed by SciPy, which the controller's Python ({sys.executable}) does not "

@@ -39,8 +39,8 @@ BUILD = ROOT / "build" / "matrix"
 NEWEST = "2.21"
 OLDEST_TARGET = "3.9"
 TARGETS = (OLDEST_TARGET, "3.10", "3.11", "3.12", "3.13", "3.14")
-HOST_PACKAGES = ["pytest", "pytest-mock", "pytest-xdist", "mock", "hypothesis", "pyyaml", "nvidia-ml-py>=13,<14"]
-UNIT_PACKAGES = [*HOST_PACKAGES, "matplotlib", "numpy", "pillow", "scipy", "jsonschema", "lupa"]
+HOST_PACKAGES = ["pytest", "pytest-mock", "mock", "hypothesis", "pyyaml", "nvidia-ml-py>=13,<14"]
+UNIT_PACKAGES = [*HOST_PACKAGES, "pytest-xdist", "matplotlib", "numpy", "pillow", "scipy", "jsonschema", "lupa"]
 # Properties are searched by the unit tests of this checkout; here the question is whether another Python differs.
 FEW_EXAMPLES = {"HYPOTHESIS_PROFILE": "few"}
 WORKERS = str(os.cpu_count() or 1)

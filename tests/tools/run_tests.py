@@ -131,24 +131,24 @@ def main() -> int:
     REPORTS.mkdir(parents=True, exist_ok=True)
     wanted = steps(sys.argv[1:])
     together = [step for step in wanted if step[0] not in WITH_ENGINES]
-    results, failed_steps = [], []
+    results: dict[str, tuple[int, int]] = {}
     for at_once, group in ((AT_ONCE, together), (1, [step for step in wanted if step not in together])):
         with ThreadPoolExecutor(at_once) as pool:
             running = {pool.submit(run, *step): step[0] for step in group}
             for ended in as_completed(running):
-                results.append(ended.result())
-                if results[-1][1]:
-                    failed_steps.append(running[ended])
-                if running[ended] in compatibility.scenario_names():
-                    compatibility.note_scenario(running[ended], passed=not results[-1][1])
-    failed = sum(result[1] for result in results)
+                step = running[ended]
+                results[step] = ended.result()
+                if step in compatibility.scenario_names():
+                    compatibility.note_scenario(step, passed=not results[step][1])
+    failed = sum(result[1] for result in results.values())
     if "--fast" not in sys.argv[1:]:
         print(compatibility.write_page())
     if not sys.argv[1:]:
         print(f"not run: {', '.join(LONG)} (make test-all)")
-    for step in failed_steps:
-        print(f"{step} failed:", *failures(step), sep="\n  ")
-    print(f"{sum(result[0] for result in results)} passed, {failed} failed")
+    for step in results:
+        if results[step][1]:
+            print(f"{step} failed:", *failures(step), sep="\n  ")
+    print(f"{sum(result[0] for result in results.values())} passed, {failed} failed")
     return 1 if failed else 0
 
 

@@ -233,7 +233,9 @@ def test_a_killed_play_changes_nothing_for_the_host_and_a_second_one_is_told_who
             assert (open_one["before"], open_one["new"]) == (int(site.current().split("/")[1]), True) or (
                 open_one["after"] == int(site.current().split("/")[1])
             )
-            assert f"process {site.job()[1]}" in open_one["holder"]  # type: ignore[index]
+            job = site.job()
+            assert job is not None
+            assert f"process {job[1]}" in open_one["holder"]
             second = site.play(micro_seqs=wanted + 7)
             assert_refused(
                 second, "this host is being deployed or measured by", "(play 'Serve two models", "process", "since 20"

@@ -25,7 +25,7 @@ def serve_flags() -> list[str]:
 
     if platforms.current_platform.is_unspecified():
         # A GPU host whose driver is not there yet: the flags are the same.
-        from vllm.platforms.cpu import CpuPlatform  # noqa: PLC0415
+        from vllm.platforms.cpu import CpuPlatform  # noqa: PLC0415  (as above)
 
         platforms.current_platform = CpuPlatform()
 
