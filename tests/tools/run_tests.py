@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the tests of this checkout, two steps without engines at a time, and ends with the line ``N passed, N failed``.
+"""Runs the tests of this checkout, three steps without engines at once, and ends with the line ``N passed, N failed``.
 
 Arguments: names of steps; or ``--fast``, for lint and unit tests; or ``--all``, for the LONG ones as well.
 What a step printed is in build/reports/STEP.log, and on the terminal when it failed.
@@ -45,7 +45,22 @@ LONG = (
 # machine each time; and some compare speeds.
 WITH_ENGINES = (*compatibility.scenario_names(), "awx-host", "tutorial")
 # The others: some wait for podman, some for one core.
-AT_ONCE = 2
+AT_ONCE = 3
+# Unit tests that start processes, plays or a browser take as long as all the others, so they run beside them.
+WITH_PROCESSES = tuple(
+    f"tests/unit/test_{name}.py"
+    for name in (
+        "transaction",
+        "report_page",
+        "job",
+        "metrics_relay",
+        "plan_page",
+        "gpu_topology_info",
+        "vllm_plan",
+        "teardown",
+        "follow",
+    )
+)
 
 
 def counts(report: Path) -> tuple[int, int]:
@@ -54,6 +69,12 @@ def counts(report: Path) -> tuple[int, int]:
     failed = sum(int(suite.get("failures", 0)) + int(suite.get("errors", 0)) for suite in suites)
     skipped = sum(int(suite.get("skipped", 0)) for suite in suites)
     return sum(int(suite.get("tests", 0)) for suite in suites) - failed - skipped, failed
+
+
+def figures(report: Path) -> list[str]:
+    """Return what tests of a JUnit report measured, one "NAME: VALUE" per property that they recorded."""
+    properties = ElementTree.parse(report).getroot().iter("property") if report.exists() else []
+    return [f"{measured.get('name')}: {measured.get('value')}" for measured in properties]
 
 
 def failures(step: str) -> list[str]:
@@ -96,6 +117,7 @@ def run(step: str, command: list[str]) -> tuple[int, int]:
         print(*log.read_text(encoding="utf-8").splitlines()[-LINES_OF_A_FAILURE:], sep="\n")
     verdict = "ok" if status == 0 else f"FAILED (exit status {status})"
     print(f"{step}: {verdict}, {passed} passed, {failed} failed, {time.monotonic() - started:.0f} s", flush=True)
+    print(*(f"{step}: {figure}\n" for figure in figures(report)), sep="", end="", flush=True)
     return passed, failed
 
 
@@ -105,7 +127,8 @@ def steps(arguments: list[str]) -> list[tuple[str, list[str]]]:
     core = [IN_TESTBED, "env", f"PYTHONPATH={ROOT / '.venv/collections'}", "python", "tests/tools/core_matrix.py"]
     known = {
         "lint": [str(ROOT / "tests" / "tools" / "lint")],
-        "unit": pytest,
+        "unit": [*pytest, *(f"--ignore={file}" for file in WITH_PROCESSES)],
+        "unit-processes": [*pytest, *WITH_PROCESSES],
         "core": [*core, "--newest"],
         "package": [*pytest, "tests/package"],
         "playbooks": [*pytest, "tests/playbooks"],
@@ -120,7 +143,7 @@ def steps(arguments: list[str]) -> list[tuple[str, list[str]]]:
     if unknown:
         raise SystemExit(f"run_tests: no step {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     if "--fast" in arguments:
-        wanted = ["lint", "unit"]
+        wanted = ["lint", "unit", "unit-processes"]
     elif not wanted:
         wanted = [name for name in known if name not in LONG or "--all" in arguments]
     return [(name, known[name]) for name in wanted]

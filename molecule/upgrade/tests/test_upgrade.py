@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ KEY = "a-constant-load-0123456789abcdef0123456789abcdef"
 HOSTS = ("upgrade-a", "upgrade-b")
 MINI = "small/qwen3-mini"
 FETCHED = "/var/lib/vllm/models/next"
+# How a test names a figure of its run, which the runner of the tests prints.
+Told = Callable[[str, object], None]
 # A play that hangs must not hang the tests.
 PLAY_SECONDS = 900
 
@@ -76,20 +78,21 @@ def times(host: Host) -> tuple[int, int]:
     return int(shown["ActiveExitTimestamp"]), int(shown["ActiveEnterTimestamp"])
 
 
-def report(what: str, result: dict[str, Any]) -> None:
+def told(result: dict[str, Any]) -> str:
+    """What a load came to, for the report of the run."""
     seconds = result["ended"] - result["started"]
-    print(
-        f"\n{what}: {result['requests']} requests in {seconds:.0f} s, {len(result['failures'])} failed, "
+    return (
+        f"{result['requests']} requests in {seconds:.0f} s, {len(result['failures'])} failed, "
         f"slowest {result['slowest']:.2f} s"
     )
 
 
-def test_a_rolling_change_under_load_loses_no_request(tmp_path: Path) -> None:
+def test_a_rolling_change_under_load_loses_no_request(tmp_path: Path, record_property: Told) -> None:
     """Weights come while every engine serves; then one host changes, and the next one when the first serves again."""
     before = [deployed(name) for name in HOSTS]
     with load(tmp_path) as result:
         done = play("site.yml", seqs=12, model=FETCHED, vllm_models_list=[{"name": "next", "repo_id": MINI}])
-    report("rolling change", result)
+    record_property("rolling change under load", told(result))
     assert done.returncode == 0, done.stdout
     after = [deployed(name) for name in HOSTS]
     assert all("max-num-seqs: 12" in host["configuration"] for host in after)
@@ -104,11 +107,13 @@ def test_a_rolling_change_under_load_loses_no_request(tmp_path: Path) -> None:
     assert result["requests"] > 100
 
 
-def test_a_change_that_fails_under_load_loses_no_request_and_stops_at_its_first_host(tmp_path: Path) -> None:
+def test_a_change_that_fails_under_load_loses_no_request_and_stops_at_its_first_host(
+    tmp_path: Path, record_property: Told
+) -> None:
     before = [deployed(name) for name in HOSTS]
     with load(tmp_path) as result:
         done = play("site.yml", seqs=12, model=FETCHED, tokenizer={"tokenizer": "/srv/nothing"})
-    report("failed change", result)
+    record_property("failed change under load", told(result))
     assert done.returncode != 0
     assert "service 'mini' did not pass its gate" in done.stdout + done.stderr
     after = [deployed(name) for name in HOSTS]
