@@ -60,8 +60,9 @@ class Play:
         )
 
     def kill(self) -> None:
-        """SIGKILL, for the play and everything it has started on this machine."""
-        os.killpg(self._process.pid, signal.SIGKILL)
+        """SIGKILL, for the play and everything it has started on this machine, where it has not ended."""
+        if not self.has_ended:
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
 
     def wait(self, seconds: float = PATIENCE_SECONDS) -> Ended:

@@ -244,7 +244,7 @@ def test_a_killed_play_changes_nothing_for_the_host_and_a_second_one_is_told_who
         else:
             wanted = before + 1
             play = site.start(micro_seqs=wanted)
-        moment = moments.sleep(45)
+        moment = moments.sleep(25)
         ended_before = play.has_ended
         play.kill()
         print(f"killed the play after {moment:.1f} s (seed {moments.seed}){', when it had ended' * ended_before}")
