@@ -25,11 +25,8 @@ IN_TESTBED = str(ROOT / "tests" / "testbed" / "in-testbed")
 LINES_OF_A_FAILURE = 200
 # Where only the end of a run is kept, it still tells what failed.
 LINES_AT_THE_END = 12
-# Measure or replace engines under load for many minutes each, or have not been seen whole: `make test-all`, or by name.
+# Measure engines for many minutes each, or have not been seen whole: `make test-all`, or by name.
 LONG = (
-    "faults",
-    "gateway",
-    "upgrade",
     "monitoring",
     "bundle",
     "quadlet",
