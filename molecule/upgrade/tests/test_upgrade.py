@@ -29,7 +29,7 @@ FETCHED = "/var/lib/vllm/models/next"
 # How a test names a figure of its run, which the runner of the tests prints.
 Told = Callable[[str, object], None]
 # A play that hangs must not hang the tests.
-PLAY_SECONDS = 900
+PLAY_SECONDS = 1800
 
 
 @contextlib.contextmanager
