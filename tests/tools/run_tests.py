@@ -60,27 +60,24 @@ WITH_PROCESSES = tuple(
 )
 
 
+def elements(report: Path, tag: str) -> list[ElementTree.Element]:
+    """Return the elements of a JUnit report that have this tag; none where there is no report."""
+    return list(ElementTree.parse(report).getroot().iter(tag)) if report.exists() else []
+
+
 def counts(report: Path) -> tuple[int, int]:
     """Return how many tests of a JUnit report passed and how many failed; skipped ones are neither."""
-    suites = list(ElementTree.parse(report).getroot().iter("testsuite")) if report.exists() else []
+    suites = elements(report, "testsuite")
     failed = sum(int(suite.get("failures", 0)) + int(suite.get("errors", 0)) for suite in suites)
     skipped = sum(int(suite.get("skipped", 0)) for suite in suites)
     return sum(int(suite.get("tests", 0)) for suite in suites) - failed - skipped, failed
 
 
-def figures(report: Path) -> list[str]:
-    """Return what tests of a JUnit report measured, one "NAME: VALUE" per property that they recorded."""
-    properties = ElementTree.parse(report).getroot().iter("property") if report.exists() else []
-    return [f"{measured.get('name')}: {measured.get('value')}" for measured in properties]
-
-
 def failures(step: str) -> list[str]:
     """Return one line per test of the step's report that failed, or the last lines of its log where none says so."""
-    report = REPORTS / f"{step}.xml"
-    cases = ElementTree.parse(report).getroot().iter("testcase") if report.exists() else []
     named = [
         f"{case.get('classname')}::{case.get('name')}: {' '.join(str(said.get('message')).split())[:300]}"
-        for case in cases
+        for case in elements(REPORTS / f"{step}.xml", "testcase")
         for said in (*case.findall("failure"), *case.findall("error"))
     ]
     return named or (REPORTS / f"{step}.log").read_text(encoding="utf-8").splitlines()[-LINES_AT_THE_END:]
@@ -114,7 +111,8 @@ def run(step: str, command: list[str]) -> tuple[int, int]:
         print(*log.read_text(encoding="utf-8").splitlines()[-LINES_OF_A_FAILURE:], sep="\n")
     verdict = "ok" if status == 0 else f"FAILED (exit status {status})"
     print(f"{step}: {verdict}, {passed} passed, {failed} failed, {time.monotonic() - started:.0f} s", flush=True)
-    print(*(f"{step}: {figure}\n" for figure in figures(report)), sep="", end="", flush=True)
+    for figure in elements(report, "property"):  # what a test measured and recorded
+        print(f"{step}: {figure.get('name')}: {figure.get('value')}", flush=True)
     return passed, failed
 
 

@@ -4,7 +4,7 @@
 """Deployments that are cut off in the middle, on a host whose services are real: what was lost is nothing.
 
 Mini is never part of a change. A client asks it for tokens all the while, and has to get every one of them; micro is
-what changes. Run in the order of the file: each test finds and leaves both serving.
+what changes. Run in the order of the file, which is why it is one: each test finds and leaves both serving.
 """
 
 from __future__ import annotations
@@ -96,9 +96,10 @@ def await_job() -> tuple[int, int]:
 
 def await_nobody_deploys() -> None:
     """Return when the lock is free and stays so: what a killed play has just started may yet take it."""
-    for _look in range(2):
-        await_that(lambda: not site.locked(), "the transaction has ended by itself")
-        time.sleep(5)
+    ended = "the transaction has ended by itself"
+    await_that(lambda: not site.locked(), ended)
+    time.sleep(5)
+    await_that(lambda: not site.locked(), ended)
 
 
 def started_change() -> tuple[int, Play]:
