@@ -77,7 +77,10 @@ def test_a_busy_engine_stays_in() -> None:
     wait_for("gateway-a:micro", "UP", 30)
     asked = client(timeout=300)
 
-    def generate(_number: int) -> int:
+    def generate(number: int) -> int:
+        # One after another: a client, two engines and a gateway on two cores need seconds for so many handshakes at once,
+        # and the gateway does not wait long for a request.
+        time.sleep(number * 0.05)
         answer = asked.completions.create(
             model="Qwen/micro", prompt=PROMPT, max_tokens=700, extra_body={"ignore_eos": True}
         )
