@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from ansible_collections.llmops.inference.plugins.filter.result_report import result_report
-from ansible_collections.llmops.inference.tests.testbed.plays import Site
+from ansible_collections.llmops.inference.tests.testbed.plays import ROOT, Site
 from testinfra.host import Host
 
 testinfra_hosts = ["podman://reference-box"]
@@ -171,6 +172,35 @@ def test_a_measurement_tells_the_energy_that_its_own_gpu_took() -> None:
     tokens = sum(request["tokens_out"] for request in one["requests"])
     (row,) = [row for row in report["summary"] if row["metric"] == "energy_joules_per_1000_tokens"]
     assert row["value"]["value"] == pytest.approx(1000 * made["energy_joules"] / tokens)
+
+
+def test_the_profiles_before_and_after_are_compared_and_what_cannot_start_is_named_in_bytes(tmp_path: Path) -> None:
+    box = Site("reference", "reference-box")
+    served = (box.info()["generation"], box.pids())
+    ended = box.play(
+        "playbooks/compare.yml",
+        f"--inventory={ROOT / 'inventories' / 'reference'}",
+        vllm_experiment_rounds=1,
+        # The reference text of 131072 tokens would keep this CPU for hours.
+        vllm_experiment_quality=False,
+        vllm_experiment_directory=str(tmp_path),
+        vllm_validation_loads={
+            "standard": {"requests": 8, "seconds": 60, "input_tokens": 32, "output_tokens": 16, "warmup_requests": 2}
+        },
+    )
+    assert ended.status == 0, ended.output
+    assert (box.info()["generation"], box.pids()) == served, "nothing was stopped for it"
+    report = json.loads((tmp_path / "compare-reference-box.json").read_text(encoding="utf-8"))
+    found = {(row["service"], row["metric"]): row for row in report["comparison"] if row["verdict"]}
+    assert {service for service, _metric in found} == set(PORTS)
+    for row in found.values():
+        assert row["verdict"] == "could not start"
+        assert "does not start with the budget 0.9999" in row["reason"]
+        assert "bytes) missing" in row["reason"]
+    for service in PORTS:
+        assert found[service, "output_tokens_per_second"]["before"] is None
+        assert found[service, "output_tokens_per_second"]["after"]["value"] > 0
+        assert found[service, "end_to_end_p50_seconds"]["after"]["value"] > 0
 
 
 def test_a_service_whose_worker_is_killed_serves_again_and_its_neighbours_do_not_notice(host: Host) -> None:
