@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.llmops.inference.tests.awx.awx_job import Awx
+from ansible_collections.llmops.inference.tests.awx.awx_job import Awx, write_variables
 from ansible_collections.llmops.inference.tests.awx.recorded import record_reference_box
 from ansible_collections.llmops.inference.tests.tools.environments import ROOT
 
@@ -47,3 +49,18 @@ def test_hosts_that_are_not_in_the_inventory_are_no_success(awx: Awx, recorded: 
     job = awx.launch("vLLM plan", {"vllm_hosts": "gpu-bxo"}, prompted=recorded)
     assert job.status == "failed"
     assert "gpu-bxo" in job.output
+
+
+def test_an_answer_that_is_left_empty_is_none(tmp_path: Path) -> None:
+    play = tmp_path / "play.yml"
+    tasks = ROOT / "playbooks" / "tasks" / "survey_answers.yml"
+    asserted = "[vllm_one == [{'a': 1}], vllm_two is not defined, vllm_three is not defined]"
+    play.write_text(
+        f"- hosts: localhost\n  gather_facts: false\n  tasks:\n  - import_tasks: {tasks}\n"
+        f"  - assert: {{that: \"{asserted}\"}}\n"
+    )
+    answers = {"survey_vllm_one": '[{"a": 1}]', "survey_vllm_two": "", "survey_vllm_three": " \n"}
+    write_variables(tmp_path / "answers.yml", answers)
+    command = ["ansible-playbook", "--extra-vars", f"@{tmp_path / 'answers.yml'}", str(play)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
