@@ -54,10 +54,10 @@ def test_hosts_that_are_not_in_the_inventory_are_no_success(awx: Awx, recorded: 
 def test_an_answer_that_is_left_empty_is_none(tmp_path: Path) -> None:
     play = tmp_path / "play.yml"
     tasks = ROOT / "playbooks" / "tasks" / "survey_answers.yml"
-    asserted = "[vllm_one == [{'a': 1}], vllm_two is not defined, vllm_three is not defined]"
+    asserted = "vllm_one == [{'a': 1}] and vllm_two is not defined and vllm_three is not defined"
     play.write_text(
         f"- hosts: localhost\n  gather_facts: false\n  tasks:\n  - import_tasks: {tasks}\n"
-        f"  - assert: {{that: \"{asserted}\"}}\n"
+        f'  - assert: {{that: "{asserted}"}}\n'
     )
     answers = {"survey_vllm_one": '[{"a": 1}]', "survey_vllm_two": "", "survey_vllm_three": " \n"}
     write_variables(tmp_path / "answers.yml", answers)
