@@ -78,8 +78,8 @@ def test_a_busy_engine_stays_in() -> None:
     asked = client(timeout=300)
 
     def generate(number: int) -> int:
-        # One after another: a client, two engines and a gateway on two cores need seconds for so many handshakes at once,
-        # and the gateway does not wait long for a request.
+        # One after another: a client, two engines and a gateway on two cores need seconds for so many handshakes at
+        # once, and the gateway does not wait long for a request.
         time.sleep(number * 0.05)
         answer = asked.completions.create(
             model="Qwen/micro", prompt=PROMPT, max_tokens=700, extra_body={"ignore_eos": True}
