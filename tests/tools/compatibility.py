@@ -91,7 +91,7 @@ def scenario(name: str) -> dict[str, str]:
     inventory = yaml.safe_load((ROOT / "molecule" / name / "inventory.yml").read_text(encoding="utf-8"))["testbed"]
     hosts = list(hosts_of(inventory, {}))
     releases = sorted({DEBIAN[host.get("testbed_release", "bookworm")] for host in hosts})
-    engine = any({"--engine", "--wheels"} & set(host.get("testbed_options", [])) for host in hosts)
+    engine = any({"--engine", "--wheels", "--closed"} & set(host.get("testbed_options", [])) for host in hosts)
     defaults = yaml.safe_load((ROOT / "roles/vllm_runtime/defaults/main.yml").read_text(encoding="utf-8"))
     accelerator = f"CPU, vLLM {defaults['vllm_runtime_version']}" if engine else "none"
     return {"os": ", ".join(releases), "accelerator": accelerator}

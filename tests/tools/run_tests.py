@@ -33,7 +33,6 @@ LONG = (
     "validation",
     "compare",
     "tune",
-    "awx-host",
     "tutorial",
     "multihost",
     "ray",
