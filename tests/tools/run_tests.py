@@ -33,7 +33,6 @@ LONG = (
     "validation",
     "compare",
     "tune",
-    "tutorial",
     "multihost",
     "ray",
 )
