@@ -19,6 +19,7 @@ from ._checkpoint import Checkpoint
 from ._geometry import Geometry
 from ._layout import Service
 from ._multi_node import Stage, local_stages
+from ._topology import Link
 from ._values import as_integer
 
 GIB = 1 << 30
@@ -32,6 +33,7 @@ class Estimates:
     context: int  # outside the share: CUDA's context and what is allocated past the share; on cpu other processes, less
     # the pages of files that the share is charged with
     nccl: int  # outside the share: communication buffers, with two ranks or more
+    nccl_alone: int  # instead of nccl, where CUDA graphs hold NCCL's all-reduce and not the engine's own
     persistent: int  # inside: stays allocated beside weights and KV cache; on cpu the bare worker process
     transient: int  # inside: peak of the profiling pass above that
     graphs: int  # inside: CUDA graphs, unless enforce-eager
@@ -41,12 +43,15 @@ class Estimates:
 # The upper ends of the ranges seen on NVIDIA cards (context 0.5, NCCL and custom all-reduce 0.3-2.1, persistent
 # 0.1-0.5, transient 0.4-3, graphs 0.2-1.5 GiB). An estimate that is too low lets an engine die at its gate; one that is
 # too high costs some cache. The share is no ceiling for the engine: on an H100 it held up to 1.59 GiB more under load,
-# context included (docs/measured-on-gpu.md), and died at 0.99. On the CPU build of 0.32 a worker in eager mode takes
-# nearly the same beside any weights: what is expected and the margin are two numbers (docs/plan-against-engine.md).
+# context included (docs/measured-on-gpu.md), and died at 0.99. Each of two ranks held 3.24 GiB more with the engine's
+# own all-reduce, and 4.33 GiB with NCCL's where the GPUs had no access to each other; where they have, NCCL's buffers
+# were 0.48 GiB larger, 4.8 together. On the CPU build of 0.32 a worker in eager mode takes nearly the same beside any
+# weights: what is expected and the margin are two numbers (docs/plan-against-engine.md).
 ESTIMATES: Mapping[str, Estimates] = {
     "cuda": Estimates(
         context=int(1.7 * GIB),
         nccl=int(2.1 * GIB),
+        nccl_alone=int(3.2 * GIB),
         persistent=int(0.5 * GIB),
         transient=3 * GIB,
         graphs=int(1.5 * GIB),
@@ -54,6 +59,7 @@ ESTIMATES: Mapping[str, Estimates] = {
     "cpu": Estimates(
         context=int(0.6 * GIB),
         nccl=int(0.1 * GIB),
+        nccl_alone=int(0.1 * GIB),
         persistent=int(0.7 * GIB),
         transient=0,
         graphs=0,
@@ -67,6 +73,9 @@ BLOCK_TOKENS = {"cuda": 16, "cpu": 128}
 MLA_BLOCK_TOKENS = {"cuda": 64, "cpu": 128}
 KV_DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1}
 ENGINE_DTYPE_BYTES = {"float": 4, "float32": 4, "half": 2, "float16": 2, "bfloat16": 2}
+# Sizes of a tensor-parallel group for which the engine has an all-reduce of its own
+# (``vllm/distributed/device_communicators/custom_all_reduce.py``).
+OWN_ALL_REDUCE = (2, 4, 6, 8)
 # Batches under way at once, each holding blocks of a window: two where scheduling is asynchronous.
 CONCURRENT_BATCHES = {"cuda": 2, "cpu": 1}
 
@@ -132,9 +141,10 @@ class Measured:
 # share is charged with pages of files, too, and how many are mapped depends on what the kernel has of them in memory:
 # workers of one engine took 0.64 to 0.70 GiB on different days, and within 10 MiB the same on one day
 # (docs/plan-against-engine.md). On an H100 a start that had to compile took 0.50 GiB more of its share than later ones,
-# and an engine under load 0.63 GiB more outside it than when it was ready (docs/measured-on-gpu.md).
+# and a loaded engine 0.85 GiB more outside it than when it looked for its share, without the CUDA graphs
+# (docs/measured-on-gpu.md).
 MARGIN_INSIDE = {"cuda": 576 * MIB, "cpu": 72 * MIB}
-MARGIN_OUTSIDE = {"cuda": 704 * MIB, "cpu": 64 * MIB}
+MARGIN_OUTSIDE = {"cuda": 896 * MIB, "cpu": 64 * MIB}
 
 
 @dataclass(frozen=True)
@@ -165,11 +175,22 @@ class Demand:
         return self.fixed_bytes + self.margin + self.kv.request_bytes(length)
 
 
-def demand(service: Service, checkpoint: Checkpoint, accelerator: str, measured: Measured | None = None) -> Demand:
-    """Return what each rank of ``service`` needs on that accelerator, as estimated or as measured."""
+def demand(
+    service: Service,
+    checkpoint: Checkpoint,
+    accelerator: str,
+    measured: Measured | None = None,
+    links: Sequence[Link] = (),
+) -> Demand:
+    """Return what each rank of ``service`` needs on that accelerator, as estimated or as measured.
+
+    ``links`` are those of the host: without access between its GPUs the engine communicates otherwise.
+    """
     estimates = ESTIMATES[accelerator]
-    eager = accelerator == "cpu" or service.engine_args.get("enforce-eager") in (True, "true", "True")
-    outside = {"context": estimates.context, "nccl": estimates.nccl if service.ranks > 1 else 0}
+    eager = accelerator == "cpu" or _is_set(service, "enforce-eager")
+    alone = not eager and _graphs_hold_nccl(service, links)
+    buffers = estimates.nccl_alone if alone else estimates.nccl
+    outside = {"context": estimates.context, "nccl": buffers if service.ranks > 1 else 0}
     fixed = {
         "weights": _rank_weights(service, checkpoint),
         "persistent": estimates.persistent,
@@ -187,6 +208,21 @@ def demand(service: Service, checkpoint: Checkpoint, accelerator: str, measured:
         starting=_starting(fixed, accelerator),
     )
     return needed if measured is None else _calibrated(needed, measured, accelerator)
+
+
+def _is_set(service: Service, flag: str) -> bool:
+    return service.engine_args.get(flag) in (True, "true", "True")
+
+
+def _graphs_hold_nccl(service: Service, links: Sequence[Link]) -> bool:
+    """Whether the engine has to do without its own all-reduce, by the rules of ``custom_all_reduce.py``."""
+    ranks = service.tensor_parallel_size
+    if ranks == 1:
+        return False
+    if _is_set(service, "disable-custom-all-reduce") or ranks not in OWN_ALL_REDUCE or service.multi_node:
+        return True
+    refused = any(link.p2p_read not in (None, "ok") for link in links)
+    return refused or (ranks > 2 and any(link.level != "NVLINK" for link in links))
 
 
 def _rank_weights(service: Service, checkpoint: Checkpoint) -> int:

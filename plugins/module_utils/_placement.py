@@ -80,7 +80,8 @@ def plan(
         if service.name not in sizes or sizes[service.name][0] is not service:
             model = models[service.name]
             key = calibration.key(service, model)
-            sized = size_service(service, model, settings.accelerator, calibration.measured(key), key)
+            measured = calibration.measured(key)
+            sized = size_service(service, model, settings.accelerator, measured, key, links=topology.links)
             if any(service is item for item in services):
                 sizes[service.name] = (service, sized)
             return sized

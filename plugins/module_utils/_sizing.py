@@ -13,7 +13,7 @@ service at any time, also for one that restarts while the others hold all of the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ._checkpoint import Checkpoint
@@ -24,6 +24,7 @@ from ._memory import GIB, Demand, Measured, demand
 from ._plan import Refusal
 from ._rope import describe_reach, reachable_length, rope_problem
 from ._shares import units_for
+from ._topology import Link
 
 # What `max_model_len: fit` insists on before the rest of a device is divided: less serves nobody.
 FIT_LEAST_TOKENS = 4096
@@ -73,6 +74,8 @@ def size_service(
     accelerator: str,
     measured: Measured | None = None,
     calibration_key: str | None = None,
+    *,
+    links: Sequence[Link] = (),
 ) -> Sized | Refusal:
     """Return the service with its demand, or why no device whatsoever could run it."""
     refusal = _ranks_refusal(service, checkpoint.geometry) or _length_refusal(service, checkpoint.geometry)
@@ -80,7 +83,7 @@ def size_service(
         return refusal
     reach = reachable_length(checkpoint.geometry, service.rope)
     least, most = service.max_model_len or min(FIT_LEAST_TOKENS, reach), service.max_model_len or reach
-    needed = demand(service, checkpoint, accelerator, measured)
+    needed = demand(service, checkpoint, accelerator, measured, links)
     return Sized(
         service=service,
         checkpoint=checkpoint,

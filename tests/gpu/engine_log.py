@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 Number = Union[int, float]
 SUGGESTION_MARGIN = 150 << 20  # bytes
@@ -55,6 +55,9 @@ TELLING = (
     "attention backend out of",
     "FlashAttention version",
     "top-p & top-k sampling",
+    "nccl==",
+    "all-reduce",
+    "cuda graph addresses",
 )
 
 
@@ -67,6 +70,16 @@ def numbers(log: str) -> dict[str, Number]:
             text = matches[-1].replace(",", "")
             found[name] = float(text) if "." in text else int(text)
     return found
+
+
+def per_rank(log: str) -> dict[str, dict[str, Any]]:
+    """Return the numbers that each tensor-parallel rank tells of itself; empty where there is one rank only."""
+    lines: dict[str, list[str]] = {}
+    for line in log.splitlines():
+        match = re.search(r"\(Worker_(TP\d+) pid=", line)
+        if match:
+            lines.setdefault(match[1], []).append(line)
+    return {rank: dict(numbers("\n".join(of))) for rank, of in sorted(lines.items())}
 
 
 def exact_bytes(found: dict[str, Number], share: float, total: int) -> dict[str, int]:

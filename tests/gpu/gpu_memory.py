@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any, Optional
 
 MEMORY_V2 = 0x02000028  # nvmlMemory_v2: version 2, 40 bytes
@@ -24,6 +25,12 @@ def why_no_gpu() -> Optional[str]:
         return None if nvml.nvmlDeviceGetCount() else "the driver finds no GPU"
     except nvml.NVMLError as error:
         return f"NVML does not start: {error}"
+
+
+def count_gpus() -> int:
+    """Return how many GPUs the driver has; only where ``why_no_gpu`` names no reason."""
+    nvml: Any = importlib.import_module("pynvml")
+    return int(nvml.nvmlDeviceGetCount())
 
 
 class GpuMemory:
@@ -48,6 +55,11 @@ class GpuMemory:
         """Return the bytes that each process holds."""
         running = self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
         return {process.pid: process.usedGpuMemory for process in running}
+
+    def held_by(self, pids: Sequence[int]) -> int:
+        """Return the bytes that these processes hold together."""
+        held = self.processes()
+        return sum(held.get(pid) or 0 for pid in pids)
 
     def settle(self, limit: float = 15) -> dict[str, int]:
         """Wait until used memory has stood still for a second, and return it."""
@@ -88,6 +100,6 @@ class Follower:
             used = self._memory.now()["used"]
             self.peak_used = max(self.peak_used, used)
             if not self.changes or self.changes[-1][1] != used:
-                self.changes.append((round(time.monotonic() - self._began, 1), used))
+                self.changes.append((round(time.monotonic() - self._began, 2), used))
             for pid, held in self._memory.processes().items():
                 self.peak_by_pid[pid] = max(self.peak_by_pid.get(pid, 0), held or 0)

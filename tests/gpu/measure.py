@@ -9,6 +9,8 @@ It plans nothing: shares and lengths are those of the scenarios. See README.md b
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
+import contextlib
 import json
 import re
 import sys
@@ -17,19 +19,20 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.llmops.inference.tests.gpu import engine_log
-from ansible_collections.llmops.inference.tests.gpu.gpu_memory import Follower, GpuMemory, why_no_gpu
+from ansible_collections.llmops.inference.tests.gpu.gpu_memory import Follower, GpuMemory, count_gpus, why_no_gpu
 from ansible_collections.llmops.inference.tests.gpu.model_files import write_model
 from ansible_collections.llmops.inference.tests.gpu.service import Running, Service
 
-START_LIMIT = 240  # seconds; a start that takes longer counts as failed
+START_LIMIT = 420  # seconds; a start that takes longer counts as failed
 HERE = Path(__file__).parent
 
 
 class Bench:
     """One scenario under way: the services that run, and the records of its steps."""
 
-    def __init__(self, arguments: argparse.Namespace, name: str) -> None:
-        self.memory = GpuMemory(0)
+    def __init__(self, arguments: argparse.Namespace, name: str, gpus: int) -> None:
+        self.memories = [GpuMemory(index) for index in range(gpus)]
+        self.memory = self.memories[0]
         self.arguments = arguments
         self.name = name
         self.running: dict[str, Running] = {}
@@ -58,12 +61,13 @@ class Bench:
 
     def do_start_together(self, many: list[dict[str, Any]]) -> None:
         """Start services at once, wait until each is ready or has ended, and record what each used."""
-        before = self.memory.settle()
+        before = [memory.settle() for memory in self.memories]
         waiting: list[tuple[Running, dict[str, Any]]] = []
-        with Follower(self.memory) as follower:
+        with contextlib.ExitStack() as stack:
+            followers = [stack.enter_context(Follower(memory)) for memory in self.memories]
             for what in map(self._with_flags, many):
                 running = self._start(what)
-                record: dict[str, Any] = {"start": what, "command": running.command, "before": before}
+                record: dict[str, Any] = {"start": what, "command": running.command, "before": before[0]}
                 waiting.append((running, record))
                 self.steps.append(record)
             while any("outcome" not in record for _process, record in waiting):
@@ -71,17 +75,28 @@ class Bench:
                 for running, record in waiting:
                     if "outcome" not in record:
                         self._look(running, record)
-            after = self.memory.settle()
-        by_pid = self.memory.processes()
+            after = [memory.settle() for memory in self.memories]
         for running, record in waiting:
-            record["nvml"] = {
-                "after": after,
-                "process_bytes": sum(by_pid.get(pid) or 0 for pid in running.pids()),
-                "peak_used_bytes": follower.peak_used,
-                "changes": follower.changes,
-            }
+            seen = [
+                {
+                    "after": after[index],
+                    "process_bytes": memory.held_by(running.pids()),
+                    "peak_used_bytes": followers[index].peak_used,
+                    "changes": followers[index].changes,
+                }
+                for index, memory in enumerate(self.memories)
+            ]
+            record["nvml"] = seen[0]
+            if len(seen) > 1:
+                record["nvml_per_gpu"] = [
+                    {"before": old, **{key: value for key, value in new.items() if key != "changes"}}
+                    for old, new in zip(before, seen)
+                ]
             share = record["start"]["flags"]["gpu-memory-utilization"]
-            record["exact"] = engine_log.exact_bytes(record["log"], share, total=before["total"] - before["reserved"])
+            total = before[0]["total"] - before[0]["reserved"]
+            record["exact"] = engine_log.exact_bytes(record["log"], share, total)
+            for told in record.get("log_per_rank", {}).values():
+                told["exact"] = engine_log.exact_bytes(told, share, total)
             lines = engine_log.telling_lines(running.text())
             running.log.with_suffix(".txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
             self._report(record)
@@ -117,6 +132,9 @@ class Bench:
             return
         record["seconds"] = seconds
         record["log"] = engine_log.numbers(running.text())
+        ranks = engine_log.per_rank(running.text())
+        if ranks:
+            record["log_per_rank"] = ranks
         if record["outcome"] == "ready":
             record["metrics"] = _metrics(running)
             record["first_completion"] = running.complete("The quick brown fox", 16, temperature=0) is not None
@@ -130,38 +148,64 @@ class Bench:
         if name not in self.running:
             self.steps.append({"stop": name, "skipped": "it did not run"})
             return
-        seconds = self._end(self.running[name])
-        self.steps.append({"stop": name, "seconds": round(seconds, 1), "after": self.memory.settle()})
+        with contextlib.ExitStack() as stack:
+            followers = [stack.enter_context(Follower(memory, 0.02)) for memory in self.memories]
+            seconds = self._end(self.running[name])
+            after = [memory.settle() for memory in self.memories]
+        record: dict[str, Any] = {"stop": name, "seconds": round(seconds, 1), "after": after[0]}
+        record["free_after_seconds"] = max(follower.changes[-1][0] for follower in followers if follower.changes)
+        if len(after) > 1:
+            record["after_per_gpu"] = after
+        self.steps.append(record)
+        print(json.dumps({"scenario": self.name, **record}), flush=True)
 
     def do_load(self, what: dict[str, Any]) -> None:
-        """Load a service and record what its processes hold afterwards: torch keeps what it took."""
-        running = self.running.get(what["name"])
-        if running is None:
-            self.steps.append({"load": what, "skipped": "it did not start"})
+        self.do_load_together([what])
+
+    def do_load_together(self, many: list[dict[str, Any]]) -> None:
+        """Load services at once and record what their processes hold afterwards: torch keeps what it took."""
+        missing = [what["name"] for what in many if what["name"] not in self.running]
+        if missing:
+            self.steps += [{"load": what, "skipped": f"did not start: {', '.join(missing)}"} for what in many]
             return
-        before = self.memory.processes()
-        result = running.load(what["requests"], what["prompt_tokens"], what["tokens"])
-        after = self.memory.processes()
-        pids = running.pids()
-        record = {
-            "load": what,
-            "result": result,
-            "process_bytes_before": sum(before.get(pid) or 0 for pid in pids),
-            "process_bytes_after": sum(after.get(pid) or 0 for pid in pids),
-            "after": self.memory.now(),
-            "alive": not running.exited(),
-        }
-        self.steps.append(record)
-        print(json.dumps({**record, "after": None}), flush=True)
+        held = [self._held(what["name"]) for what in many]
+        with contextlib.ExitStack() as stack:
+            followers = [stack.enter_context(Follower(memory)) for memory in self.memories]
+            with concurrent.futures.ThreadPoolExecutor(len(many)) as pool:
+                results = list(pool.map(self._load, many))
+        for what, before, result in zip(many, held, results):
+            record: dict[str, Any] = {
+                "load": what,
+                "result": result,
+                "process_bytes_before": before[0],
+                "process_bytes_after": self._held(what["name"])[0],
+                "after": self.memory.now(),
+                "alive": not self.running[what["name"]].exited(),
+            }
+            if len(self.memories) > 1:
+                record["process_bytes_per_gpu"] = {"before": before, "after": self._held(what["name"])}
+                record["after_per_gpu"] = [memory.now() for memory in self.memories]
+                record["peak_used_bytes_per_gpu"] = [follower.peak_used for follower in followers]
+            self.steps.append(record)
+            print(json.dumps(record), flush=True)
+
+    def _load(self, what: dict[str, Any]) -> dict[str, Any]:
+        return self.running[what["name"]].load(what["requests"], what["prompt_tokens"], what["tokens"])
+
+    def _held(self, name: str) -> list[int]:
+        """Return the bytes that a service's processes hold on each GPU."""
+        pids = self.running[name].pids()
+        return [memory.held_by(pids) for memory in self.memories]
 
     def _report(self, record: dict[str, Any]) -> None:
         expected = record["start"].get("expect", "ready")
         verdict = "as expected" if record["outcome"] == expected else f"EXPECTED {expected}"
         used = record["nvml"]["after"]["used"] - record["before"]["used"]
+        others = [gpu["after"]["used"] - gpu["before"]["used"] for gpu in record.get("nvml_per_gpu", [])[1:]]
         print(
             f"{self.name}: {record['start']['name']}: {record['outcome']} ({verdict}) in {record['seconds']} s; "
-            f"{used / 2**30:.3f} GiB more in use; {json.dumps(record['log'])} "
-            f"{record.get('message', '')[-600:]}",
+            f"{', '.join(f'{size / 2**30:.3f}' for size in (used, *others))} GiB more in use; "
+            f"{json.dumps(record['log'])} {record.get('message', '')[-600:]}",
             flush=True,
         )
 
@@ -191,11 +235,17 @@ def main() -> int:
     if reason:
         print(f"skipped: {reason}")
         return 0
+    found = count_gpus()
     arguments.out.mkdir(parents=True, exist_ok=True)
     arguments.deadline = time.monotonic() + arguments.limit
     arguments.content = json.loads(arguments.scenarios.read_text(encoding="utf-8"))
     for name in arguments.scenario or arguments.content["scenarios"]:
-        Bench(arguments, name).run(arguments.content["scenarios"][name]["steps"])
+        scenario = arguments.content["scenarios"][name]
+        gpus = scenario.get("gpus", 1)
+        if gpus > found:
+            print(f"{name}: skipped: it needs {gpus} GPUs, and there are {found}")
+            continue
+        Bench(arguments, name, gpus).run(scenario["steps"])
     return 0
 
 

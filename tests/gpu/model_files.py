@@ -35,6 +35,14 @@ COMMON: dict[str, Any] = {
     "vocab_size": 151936,
 }
 GEOMETRIES: dict[str, dict[str, Any]] = {
+    "qwen3-32b": {
+        "hidden_size": 5120,
+        "num_hidden_layers": 64,
+        "max_window_layers": 64,
+        "num_attention_heads": 64,
+        "intermediate_size": 25600,
+        "tie_word_embeddings": False,
+    },
     "qwen3-8b": {
         "hidden_size": 4096,
         "num_hidden_layers": 36,

@@ -16,6 +16,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._memory import (
     KvCache,
     demand,
 )
+from ansible_collections.llmops.inference.plugins.module_utils._topology import Link
 from ansible_collections.llmops.inference.tests.unit.scene import (
     GIB,
     QWEN3_1_7B,
@@ -164,6 +165,35 @@ def test_what_lies_outside_the_share_is_told_apart() -> None:
     assert alone.outside == {"context": ESTIMATES["cuda"].context, "nccl": 0}
     assert pair.outside["nccl"] == ESTIMATES["cuda"].nccl
     assert "kv_cache" not in alone.fixed
+
+
+@pytest.mark.parametrize(
+    ("ranks", "flags", "link", "alone"),
+    [
+        (2, {}, {"level": "PIX", "p2p_read": "ok"}, False),
+        (2, {}, {"level": "SYS"}, False),
+        (2, {}, {"level": "PIX", "p2p_read": "chipset_not_supported"}, True),
+        (2, {"disable-custom-all-reduce": True}, {"level": "NVLINK", "p2p_read": "ok"}, True),
+        (2, {"disable-custom-all-reduce": True, "enforce-eager": True}, {"level": "NVLINK", "p2p_read": "ok"}, False),
+        (4, {}, {"level": "NVLINK", "p2p_read": "ok"}, False),
+        (4, {}, {"level": "PIX", "p2p_read": "ok"}, True),
+        (16, {}, {"level": "NVLINK", "p2p_read": "ok"}, True),
+    ],
+)
+def test_graphs_that_hold_nccl_s_all_reduce_are_counted(
+    ranks: int, flags: dict[str, Any], link: dict[str, Any], alone: bool
+) -> None:
+    (asked,) = parse_layout([service("model", QWEN3_32B, tensor_parallel_size=ranks, engine_args=flags)], "cuda")
+    needed = demand(asked, checkpoint_from_geometry(QWEN3_32B), "cuda", links=[Link(0, 1, **link)])
+    estimates = ESTIMATES["cuda"]
+    assert needed.outside["nccl"] == (estimates.nccl_alone if alone else estimates.nccl)
+
+
+def test_one_rank_and_a_cpu_have_no_such_graphs() -> None:
+    flags = {"disable-custom-all-reduce": True}
+    assert demanded(QWEN3_32B, engine_args=flags).outside["nccl"] == 0
+    pair = demanded(QWEN3_32B, "cpu", tensor_parallel_size=2, engine_args=flags)
+    assert pair.outside["nccl"] == ESTIMATES["cpu"].nccl
 
 
 def test_graphs_are_left_out_of_an_eager_engine() -> None:
