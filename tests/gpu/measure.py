@@ -174,17 +174,18 @@ class Bench:
             with concurrent.futures.ThreadPoolExecutor(len(many)) as pool:
                 results = list(pool.map(self._load, many))
         for what, before, result in zip(many, held, results):
+            after, now = self._held(what["name"]), [memory.now() for memory in self.memories]
             record: dict[str, Any] = {
                 "load": what,
                 "result": result,
                 "process_bytes_before": before[0],
-                "process_bytes_after": self._held(what["name"])[0],
-                "after": self.memory.now(),
+                "process_bytes_after": after[0],
+                "after": now[0],
                 "alive": not self.running[what["name"]].exited(),
             }
             if len(self.memories) > 1:
-                record["process_bytes_per_gpu"] = {"before": before, "after": self._held(what["name"])}
-                record["after_per_gpu"] = [memory.now() for memory in self.memories]
+                record["process_bytes_per_gpu"] = {"before": before, "after": after}
+                record["after_per_gpu"] = now
                 record["peak_used_bytes_per_gpu"] = [follower.peak_used for follower in followers]
             self.steps.append(record)
             print(json.dumps(record), flush=True)
