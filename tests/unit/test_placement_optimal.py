@@ -60,13 +60,13 @@ class Wish:
         return (-(self.need + self.outside), self.name)
 
 
-def wishes(layout: Layout) -> list[Wish]:
+def wishes(layout: Layout, topology: Topology) -> list[Wish]:
     """The services in the order in which they are placed."""
     services = parsed(layout)
     known = models(services)
     result = []
     for item in services:
-        needed = demand(item, known[item.name], "cuda")
+        needed = demand(item, known[item.name], "cuda", links=topology.links)
         reach = item.max_model_len or (131072 if item.rope else 40960)
         result.append(
             Wish(
@@ -175,7 +175,7 @@ def check_best(layout: Layout, topology: Topology, **settings: Any) -> Plan:
     """Hold the plan of a layout to the best of all placements."""
     clamps = settings.get("on_overcommit", "clamp") == "clamp"
     judge = Judge(topology, settings.get("gpu_memory_budget", 0.99), clamps, settings.get("reserve_bytes", 0))
-    best = judge.best(wishes(layout))
+    best = judge.best(wishes(layout, topology))
     plan = planned(layout, topology, suggest=False, **settings)
     assert plan.fits == (best is not None)
     if best is not None:
@@ -235,6 +235,15 @@ SETTINGS = st.fixed_dictionaries(
         "reserve_bytes": st.sampled_from([0, GIB]),
     }
 )
+
+
+def test_what_a_service_needs_where_gpus_cannot_read_each_other_counts_in_its_place() -> None:
+    """Of two alike the wider one is the bigger there, by NCCL's buffers, and so shares a GPU for its better links."""
+    described = box(80, 80, 80, 80, 80, levels={(gpu, 4): "SYS" for gpu in range(4)}).to_dict()
+    for link in described["links"]:
+        link["p2p_read"] = "not_supported"
+    layout = [service("one", QWEN3_1_7B, gpus=[0]), service("wide", QWEN3_1_7B, gpus={"count": 4})]
+    assert check_best(layout, Topology.from_dict(described)).service("wide").device_indices == (0, 1, 2, 3)
 
 
 @given(st.data(), boxes(), SETTINGS)
