@@ -25,8 +25,11 @@ IN_TESTBED = str(ROOT / "tests" / "testbed" / "in-testbed")
 LINES_OF_A_FAILURE = 200
 # Where only the end of a run is kept, it still tells what failed.
 LINES_AT_THE_END = 12
-# Measure engines for many minutes each, or have not been seen whole: `make test-all`, or by name.
+# Keep engines busy for many minutes each, and `make test` is to answer within the hour: `make test-all`, or by name.
 LONG = (
+    "upgrade",
+    "watch",
+    "tutorial",
     "monitoring",
     "bundle",
     "quadlet",
