@@ -29,6 +29,7 @@ LINES_AT_THE_END = 12
 LONG = (
     "upgrade",
     "watch",
+    "awx-host",
     "tutorial",
     "monitoring",
     "bundle",
