@@ -38,7 +38,7 @@ def inventory(services: int) -> dict[str, Any]:
             "name": f"s{number}",
             "model": "/srv/models/qwen3-micro",
             "port": 8000 + number,
-            "gpu_memory_utilization": 0.03,
+            "gpu_memory_utilization": 0.04,
             "max_model_len": 1024,
             "max_num_seqs": 2,
             "engine_args": {"enforce-eager": True, "dtype": "bfloat16"},

@@ -167,7 +167,7 @@ def test_a_killed_leader_is_joined_again(sites: dict[str, Site], leader: Site, f
 def test_what_one_of_the_hosts_refuses_changes_neither(sites: dict[str, Site], leader: Site) -> None:
     before = starts(sites)
     changes = {NAME: {"gpu_memory_utilization": "{{ 0.08 if inventory_hostname == 'multihost-a' else 0.01 }}"}}
-    ended = leader.play("playbooks/site.yml", vllm_hosts="vllm", vllm_services_changes=changes)
+    ended = leader.play("playbooks/site.yml", "--limit=vllm", vllm_hosts="vllm", vllm_services_changes=changes)
     assert ended.status != 0
     assert "cannot change with it: it failed, or is not in this batch" in ended.flat
     assert starts(sites) == before
@@ -182,7 +182,7 @@ def test_one_host_alone_is_not_given_another_configuration(sites: dict[str, Site
 
 
 def test_after_the_teardown_nothing_is_left(sites: dict[str, Site], leader: Site) -> None:
-    ended = leader.play("playbooks/teardown.yml", vllm_hosts="vllm")
+    ended = leader.play("playbooks/teardown.yml", "--limit=vllm", vllm_hosts="vllm")
     assert ended.status == 0, ended.output
     for site in sites.values():
         assert site.run("systemctl list-units --all --plain --no-legend 'vllm*'") == ""
