@@ -10,8 +10,6 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils import _batches
-from ansible_collections.llmops.inference.plugins.plugin_utils._gateway import layout_of, model_of
 
 DOCUMENTATION = r"""
 name: batch_sizes
@@ -69,6 +67,9 @@ def batch_sizes(
     fleet: Sequence[str] | None = None,
 ) -> list[int]:
     """Return the sizes; a floor that cannot be kept is refused."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils import _batches
+    from ansible_collections.llmops.inference.plugins.plugin_utils._gateway import layout_of, model_of
+
     try:
         models = {
             host: [model_of(service) for service in layout_of(variables[host])]

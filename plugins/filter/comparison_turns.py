@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.inference.plugins.plugin_utils._statistics import schedule
 
 DOCUMENTATION = r"""
 name: comparison_turns
@@ -44,6 +43,8 @@ _value:
 
 def comparison_turns(rounds: int, seed: int = 0) -> list[dict[str, Any]]:
     """Return the turns of so many rounds."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._statistics import schedule
+
     if rounds < 1:
         raise AnsibleFilterError(f"There are {rounds} rounds; at least 1 is expected.")
     return [{"round": number, "side": side} for number, sides in enumerate(schedule(rounds, seed), 1) for side in sides]

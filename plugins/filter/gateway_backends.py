@@ -10,7 +10,6 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._gateway import backends_of
 
 DOCUMENTATION = r"""
 name: gateway_backends
@@ -49,6 +48,8 @@ _value:
 
 def gateway_backends(services: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the backends."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._gateway import backends_of
+
     try:
         return backends_of(services)
     except InferenceError as error:

@@ -10,7 +10,6 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._gateway import keys_of
 
 DOCUMENTATION = r"""
 name: gateway_keys
@@ -50,6 +49,8 @@ _value:
 
 def gateway_keys(keys: Sequence[Mapping[str, Any]], requests_per_minute: int) -> list[dict[str, Any]]:
     """Return the keys, hashed."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._gateway import keys_of
+
     try:
         return keys_of(keys, requests_per_minute)
     except InferenceError as error:

@@ -10,7 +10,6 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._gateway import services_of
 
 DOCUMENTATION = r"""
 name: gateway_services
@@ -57,6 +56,8 @@ def gateway_services(
     hosts: Sequence[str], variables: Mapping[str, Mapping[str, Any]], gateway: str
 ) -> list[dict[str, Any]]:
     """Return the services; one that the gateway cannot reach is refused."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._gateway import services_of
+
     try:
         return services_of(hosts, variables, gateway)
     except InferenceError as error:

@@ -10,9 +10,6 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._report import read_results
-from ansible_collections.llmops.inference.plugins.plugin_utils._tuning import goodput_score as scored
-from ansible_collections.llmops.inference.plugins.plugin_utils._tuning import read_within
 
 DOCUMENTATION = r"""
 name: goodput_score
@@ -48,6 +45,10 @@ _value:
 
 def goodput_score(runs: Sequence[Mapping[str, Any]], within: Mapping[str, Any] | None = None) -> float:
     """Return the score of these runs."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._report import read_results
+    from ansible_collections.llmops.inference.plugins.plugin_utils._tuning import goodput_score as scored
+    from ansible_collections.llmops.inference.plugins.plugin_utils._tuning import read_within
+
     try:
         return scored(read_results(runs), read_within(within or {}))
     except InferenceError as error:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.plugin_utils._several_hosts import agreement
-
 DOCUMENTATION = r"""
 name: hosts_agreement
 short_description: Compare the plans of hosts that run services together
@@ -49,6 +47,8 @@ _value:
 
 def hosts_agreement(groups: Mapping[str, Sequence[str]], parts: Mapping[str, Any], forks: int) -> dict[str, list[str]]:
     """Return problems and services to restart."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._several_hosts import agreement
+
     return agreement(groups, parts, forks)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._monitoring import addresses_of
 
 DOCUMENTATION = r"""
 name: monitoring_addresses
@@ -48,6 +47,8 @@ _value:
 
 def monitoring_addresses(hosts: Sequence[str], variables: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the addresses; a host without an IP address is refused."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._monitoring import addresses_of
+
     try:
         return addresses_of(hosts, variables)
     except InferenceError as error:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.plugin_utils._monitoring import engine_addresses_of
-
 DOCUMENTATION = r"""
 name: monitoring_engine_addresses
 short_description: List the addresses that the engines of a host listen on
@@ -41,6 +39,8 @@ _value:
 
 def monitoring_engine_addresses(variables: Mapping[str, Any]) -> list[str]:
     """Return the addresses."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._monitoring import engine_addresses_of
+
     return engine_addresses_of(variables)
 
 

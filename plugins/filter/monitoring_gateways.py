@@ -10,7 +10,6 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._monitoring import gateways_of
 
 DOCUMENTATION = r"""
 name: monitoring_gateways
@@ -49,6 +48,8 @@ _value:
 
 def monitoring_gateways(hosts: Sequence[str], variables: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
     """Return the gateways."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._monitoring import gateways_of
+
     try:
         return gateways_of(hosts, variables)
     except InferenceError as error:

@@ -10,7 +10,6 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._monitoring import targets_of
 
 DOCUMENTATION = r"""
 name: monitoring_targets
@@ -47,6 +46,8 @@ _value:
 
 def monitoring_targets(hosts: Sequence[str], variables: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
     """Return the targets."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._monitoring import targets_of
+
     try:
         return targets_of(hosts, variables)
     except InferenceError as error:

@@ -10,7 +10,6 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._not_started import not_started
 
 DOCUMENTATION = r"""
 name: not_started_run
@@ -68,6 +67,8 @@ def not_started_run(
     failure: Mapping[str, Any], scenarios: Sequence[str], started: str, host: str, **run: Any
 ) -> dict[str, Any]:
     """Return the run; ``run`` are ``side``, ``round`` and ``profile``."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._not_started import not_started
+
     try:
         return not_started(failure, scenarios, started=started, host=host, **run)
     except InferenceError as error:

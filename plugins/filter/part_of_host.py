@@ -10,7 +10,6 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._several_hosts import part_of
 
 DOCUMENTATION = r"""
 name: part_of_host
@@ -56,6 +55,8 @@ def part_of_host(
     layout: Sequence[Mapping[str, Any]], host: str, variables: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Return the services of the host."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._several_hosts import part_of
+
     try:
         return part_of(layout, host, variables)
     except InferenceError as error:

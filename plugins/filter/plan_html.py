@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.inference.plugins.plugin_utils._page import page
 
 DOCUMENTATION = r"""
 name: plan_html
@@ -47,6 +46,8 @@ _value:
 
 def plan_html(hosts: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the page of these hosts' plans."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._page import page
+
     if not isinstance(hosts, Mapping) or not all(
         isinstance(host, Mapping) and "plan" in host for host in hosts.values()
     ):

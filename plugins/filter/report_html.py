@@ -10,8 +10,6 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._report import is_report, read_results
-from ansible_collections.llmops.inference.plugins.plugin_utils._report_page import report_page
 
 DOCUMENTATION = r"""
 name: report_html
@@ -56,6 +54,9 @@ _value:
 
 def report_html(report: Mapping[str, Any], history: Sequence[Mapping[str, Any]] = ()) -> str:
     """Return the page of this report."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._report import is_report, read_results
+    from ansible_collections.llmops.inference.plugins.plugin_utils._report_page import report_page
+
     if not is_report(report):
         raise AnsibleFilterError("report_html takes the report that result_report returned.")
     try:

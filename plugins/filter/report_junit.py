@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.inference.plugins.plugin_utils._junit import junit
-from ansible_collections.llmops.inference.plugins.plugin_utils._report import is_report
 
 DOCUMENTATION = r"""
 name: report_junit
@@ -45,6 +43,9 @@ _value:
 
 def report_junit(report: Mapping[str, Any]) -> str:
     """Return the XML of this report's objectives."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._junit import junit
+    from ansible_collections.llmops.inference.plugins.plugin_utils._report import is_report
+
     if not is_report(report):
         raise AnsibleFilterError("report_junit takes the report that result_report returned.")
     return junit(report["host"], report["objectives"])

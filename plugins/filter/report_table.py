@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.inference.plugins.plugin_utils._report import is_report
-from ansible_collections.llmops.inference.plugins.plugin_utils._report_table import report_lines
 
 DOCUMENTATION = r"""
 name: report_table
@@ -43,6 +41,9 @@ _value:
 
 def report_table(report: Mapping[str, Any]) -> list[str]:
     """Return the lines of this report."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._report import is_report
+    from ansible_collections.llmops.inference.plugins.plugin_utils._report_table import report_lines
+
     if not is_report(report):
         raise AnsibleFilterError("report_table takes the report that result_report returned.")
     return report_lines(report)

@@ -10,8 +10,6 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._comparison import read_settings
-from ansible_collections.llmops.inference.plugins.plugin_utils._report import report
 
 DOCUMENTATION = r"""
 name: result_report
@@ -114,6 +112,9 @@ def result_report(
     runs: Sequence[Mapping[str, Any]], objectives: Sequence[Mapping[str, Any]] = (), **settings: Any
 ) -> dict[str, Any]:
     """Return the report of these runs; ``settings`` are those of :class:`Settings`."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._comparison import read_settings
+    from ansible_collections.llmops.inference.plugins.plugin_utils._report import report
+
     try:
         return report(runs, read_settings(settings), objectives)
     except InferenceError as error:

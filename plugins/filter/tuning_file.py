@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.inference.plugins.plugin_utils._tuning import review_file
 
 DOCUMENTATION = r"""
 name: tuning_file
@@ -40,6 +39,8 @@ _value:
 
 def tuning_file(report: Mapping[str, Any]) -> str:
     """Return it for this report."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._tuning import review_file
+
     if not isinstance(report, Mapping) or "trials" not in report:
         raise AnsibleFilterError("tuning_file takes the report that tuning_report returned.")
     return review_file(report)

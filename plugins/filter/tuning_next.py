@@ -10,7 +10,6 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._tuning import most_trials, next_step
 
 DOCUMENTATION = r"""
 name: tuning_next
@@ -56,6 +55,8 @@ _value:
 
 def tuning_next(trials: Sequence[Mapping[str, Any]], candidates: int, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the next step."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._tuning import most_trials, next_step
+
     try:
         if "seconds_left" not in settings:
             return {"most": most_trials(candidates, settings)}

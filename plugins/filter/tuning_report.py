@@ -10,8 +10,6 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._report import read_results
-from ansible_collections.llmops.inference.plugins.plugin_utils._tuning import tuning_report as reported
 
 DOCUMENTATION = r"""
 name: tuning_report
@@ -65,6 +63,9 @@ def tuning_report(
     runs: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> dict[str, Any]:
     """Return the report."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._report import read_results
+    from ansible_collections.llmops.inference.plugins.plugin_utils._tuning import tuning_report as reported
+
     try:
         read = {number: read_results(found) for number, found in runs.items() if found}
         return reported(candidates, trials, settings, read)

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.inference.plugins.plugin_utils._tuning import tuning_lines
 
 DOCUMENTATION = r"""
 name: tuning_table
@@ -41,6 +40,8 @@ _value:
 
 def tuning_table(report: Mapping[str, Any]) -> list[str]:
     """Return it for this report."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._tuning import tuning_lines
+
     if not isinstance(report, Mapping) or "trials" not in report:
         raise AnsibleFilterError("tuning_table takes the report that tuning_report returned.")
     return tuning_lines(report)

@@ -10,7 +10,6 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._several_hosts import unparted
 
 DOCUMENTATION = r"""
 name: unparted_batches
@@ -54,6 +53,8 @@ _value:
 
 def unparted_batches(serial: Any, hosts: Sequence[str], variables: Mapping[str, Mapping[str, Any]]) -> Any:
     """Return the batches."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._several_hosts import unparted
+
     try:
         return unparted(serial, hosts, variables)
     except InferenceError as error:

@@ -10,7 +10,6 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._changed_layout import changed_layout
 
 DOCUMENTATION = r"""
 name: with_changes
@@ -48,6 +47,8 @@ _value:
 
 def with_changes(layout: Sequence[Mapping[str, Any]], changes: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the layout with these keys."""
+    from ansible_collections.llmops.inference.plugins.plugin_utils._changed_layout import changed_layout
+
     try:
         return changed_layout(layout, changes)
     except InferenceError as error:
