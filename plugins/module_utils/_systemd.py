@@ -22,6 +22,8 @@ _PROPERTIES = ("Id", "ActiveState", "SubState", "Result", "NRestarts", "MainPID"
 
 # A line may reach the journal a little after the moment that it tells of.
 _STARTUP_SECONDS = 3
+# What dies of SIGTERM has died by then, and Podman removes its container: nothing of that is to be killed.
+_OBEDIENT_SECONDS = 1
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,13 @@ class Systemd:
         if not names:
             return
         units = [unit_name(name) for name in names]
-        starting = [unit_name(name) for name, state in self.states(names).items() if state.active == "activating"]
+        starting = [name for name, state in self.states(names).items() if state.active == "activating"]
         self._systemctl("stop", "--no-block", *units)
         if starting:
-            self._run(["systemctl", "kill", "--signal=SIGKILL", *starting])  # fails for one that is gone already
+            time.sleep(_OBEDIENT_SECONDS)
+            ignoring = [unit_name(name) for name, state in self.states(starting).items() if state.sub == "stop-sigterm"]
+            if ignoring:
+                self._run(["systemctl", "kill", "--signal=SIGKILL", *ignoring])  # fails for one that is gone already
         self._systemctl("stop", *units)
 
     def stop_all(self, services: Iterable[str]) -> None:

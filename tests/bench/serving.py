@@ -28,8 +28,6 @@ ENGINE = "/opt/vllm/0.32.0/bin/vllm"
 # Device -> its services, in order.
 DEVICES = {0: ["alone"], 1: ["first", "second"]}
 PORTS = {"alone": 8001, "first": 8002, "second": 8003}
-# A cache of a fixed size, since a share of a GPU is none of this machine; no core to one engine alone; no compiler.
-ON_CPU = {"VLLM_CPU_KVCACHE_SPACE": 1, "VLLM_CPU_OMP_THREADS_BIND": "nobind", "TORCHDYNAMO_DISABLE": 1}
 
 MOST_SHARE, MOST_SECONDS = 0.05, 10.0  # what a play may add: a share of the limit, and seconds
 
@@ -45,7 +43,6 @@ def inventory() -> dict[str, Any]:
             "max_model_len": 1024,
             "max_num_seqs": 4,
             "engine_args": {"enforce-eager": True, "dtype": "bfloat16"},
-            "environment": ON_CPU,
         }
         for device, names in DEVICES.items()
         for name in names
@@ -64,16 +61,18 @@ def on_host(*command: str) -> str:
     return succeed(["podman", "exec", HOST, *command]).output
 
 
-def keep_configuration() -> None:
-    """Put the engines' configuration where the script finds it."""
+def keep_configuration() -> dict[str, str]:
+    """Put the engines' configuration where the script finds it, and return the variables of their unit."""
     on_host("sh", "-c", "rm -rf /srv/hand && cp -r /etc/vllm/current/services /srv/hand && chmod -R a+rX /srv/hand")
     script = ROOT / "tests" / "bench" / "on_host" / "start_by_hand.py"
     succeed(["podman", "cp", str(script), f"{HOST}:/srv/start_by_hand.py"])
+    shown = on_host("systemctl", "show", "--value", "--property=Environment", "vllm@alone.service")
+    return dict(pair.split("=", 1) for pair in shown.split())
 
 
-def by_hand() -> float:
+def by_hand(unit: dict[str, str]) -> float:
     """Start the engines by hand and return the seconds until the last has generated a token."""
-    asked = {"executable": ENGINE, "devices": list(DEVICES.values()), "ports": PORTS}
+    asked = {"executable": ENGINE, "devices": list(DEVICES.values()), "ports": PORTS, "environment": unit}
     seconds = json.loads(on_host("python3", "/srv/start_by_hand.py", json.dumps(asked)).splitlines()[-1])
     return float(max(seconds.values()))
 
@@ -88,11 +87,11 @@ def measure(rounds: int) -> dict[str, Any]:
     try:
         play(hosts, "molecule/reference/prepare.yml")
         play(hosts, "site.yml")  # the first start fills what the engine caches
-        keep_configuration()
+        unit = keep_configuration()
         plays, hands = [], []
         for _round in range(rounds):
             play(hosts, "playbooks/teardown.yml")
-            hands.append(by_hand())
+            hands.append(by_hand(unit))
             plays.append(play(hosts, "site.yml").cost.wall)
         return {"plays": plays, "by_hand": hands, "devices": {str(key): names for key, names in DEVICES.items()}}
     finally:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 
 import pytest
+from ansible_collections.llmops.inference.plugins.module_utils import _systemd
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._systemd import JournalLine, Systemd
 
@@ -66,6 +67,33 @@ def test_what_is_being_stopped_is_gone_before_it_is_started() -> None:
     run = Recorded("Id=vllm@mini.service\nActiveState=inactive\nSubState=dead\n")
     Systemd(run).start(["mini"])
     assert [command[1] for command in run.commands] == ["show", "reset-failed", "start"]
+
+
+def test_of_what_starts_only_that_is_killed_which_a_stop_does_not_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container whose engine has ended is being removed by Podman, which a kill would leave lying."""
+    monkeypatch.setattr(_systemd, "_OBEDIENT_SECONDS", 0)
+    loaded = "vllm@mini.service loaded activating start-post x\nvllm@micro.service loaded activating start x\n"
+    shows = [
+        {"mini": ("activating", "start-post"), "micro": ("activating", "start")},
+        {"mini": ("deactivating", "stop-sigterm"), "micro": ("deactivating", "stop-post")},
+    ]
+    commands = []
+
+    def run(command: Sequence[str]) -> tuple[int, str, str]:
+        commands.append(list(command[1:]))
+        if command[1] == "list-units":
+            return 0, loaded, ""
+        if command[1] == "show":
+            blocks = [
+                f"Id=vllm@{name}.service\nActiveState={active}\nSubState={sub}"
+                for name, (active, sub) in shows.pop(0).items()
+            ]
+            return 0, "\n\n".join(blocks), ""
+        return 0, "", ""
+
+    Systemd(run).stop(["mini", "micro"])
+    assert [command[0] for command in commands] == ["list-units", "show", "stop", "show", "kill", "stop"]
+    assert commands[4] == ["kill", "--signal=SIGKILL", "vllm@mini.service"]
 
 
 def test_journal_lines_carry_their_service_and_the_new_cursor() -> None:

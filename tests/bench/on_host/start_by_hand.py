@@ -4,9 +4,10 @@
 """Starts engines by hand, as early as their devices allow, and prints the seconds until each has generated a token.
 
 Run on the host as root. Argument: a JSON object with ``executable``, ``devices`` (a list per device of the services on
-it, in order) and ``ports`` by service. Each engine gets the configuration, the environment and the user that its unit
-had, from below ``/srv/hand``. Those on one device start one after the other, as soon as the one before has generated;
-different devices do not wait for each other. All are killed at the end.
+it, in order), ``ports`` by service and ``environment``, the variables of their unit. Each engine gets them and, from
+below ``/srv/hand``, the configuration, the environment and the user that its unit had. Those on one device start one
+after the other, as soon as the one before has generated; different devices do not wait for each other. All are killed
+at the end.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def environment_of(service: str) -> dict[str, str]:
     return {name: value[1:-1].replace('\\"', '"').replace("\\\\", "\\") for name, _equals, value in pairs}
 
 
-def start(executable: str, service: str) -> subprocess.Popen[bytes]:
+def start(executable: str, service: str, unit: dict[str, str]) -> subprocess.Popen[bytes]:
     """Start one engine in a session of its own."""
     command = ["setpriv", "--reuid=vllm", "--regid=vllm", "--clear-groups", executable, "serve"]
     command += ["--config", str(HAND / service / "engine.yaml")]
@@ -41,7 +42,7 @@ def start(executable: str, service: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             command,
             cwd=f"/var/lib/vllm/services/{service}",
-            env={"PATH": os.environ["PATH"], **environment_of(service)},
+            env={"PATH": os.environ["PATH"], **unit, **environment_of(service)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -76,7 +77,7 @@ def main() -> None:
 
     def one_after_the_other(services: list[str]) -> None:
         for service in services:
-            process = start(asked["executable"], service)
+            process = start(asked["executable"], service, asked["environment"])
             processes.append(process)
             await_token(service, asked["ports"][service], process)
             seconds[service] = round(time.monotonic() - began, 2)
