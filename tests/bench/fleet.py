@@ -44,7 +44,7 @@ SERVICES = {
     ],
 }
 
-FORKS, HOSTS = 25, 100  # where the other of the two is varied
+FORKS, HOSTS = 25, 50  # where the other of the two is varied
 MOST_GROWTH = 1.25  # of the controller's CPU per host, from the fewest hosts to the most
 MOST_HELD = 1.15  # of the wall, where one host of all does not answer
 
@@ -123,7 +123,7 @@ def complaints(by_hosts: list[dict[str, Any]], absent: dict[str, Any]) -> list[s
 def main() -> int:
     """Return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hosts", type=int, nargs="+", default=[50, HOSTS, 200], help="points of the curve of hosts")
+    parser.add_argument("--hosts", type=int, nargs="+", default=[HOSTS, 100, 200], help="points of the curve of hosts")
     parser.add_argument("--forks", type=int, nargs="+", default=[5, 10, 50], help="points of the curve of forks")
     arguments = parser.parse_args()
     try:
