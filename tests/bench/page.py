@@ -60,7 +60,7 @@ def no_change(found: dict[str, Any]) -> str:
     first, last = found["results"][0], found["results"][-1]
     growth = last["site"]["cpu"] / first["site"]["cpu"]
     return (
-        f"{table(head, rows)}\n\nFrom {first['services']} services to {last['services']} the controller's CPU grows to "
+        f"{table(head, rows)}\n\nFrom {first['services']} services to {last['services']} the controller's CPU comes to "
         f"**{growth:.2f}** times ({last['plain']['cpu'] / first['plain']['cpu']:.2f} with plain tasks). Medians of "
         f"{first['rounds']} rounds."
     )
