@@ -70,12 +70,20 @@ def serving(found: dict[str, Any]) -> str:
     """Return how long it takes until all engines serve."""
     hand, play = statistics.median(found["by_hand"]), statistics.median(found["plays"])
     rows = [
-        [number + 1, f"{one:.1f} s", f"{other:.1f} s", f"{other / one:.3f}", f"{other - one:+.1f} s"]
-        for number, (one, other) in enumerate(zip(found["by_hand"], found["plays"]))
+        [
+            number + 1,
+            f"{one:.1f} s",
+            f"{gate:.1f} s",
+            f"{gate / one:.3f}",
+            f"{gate - one:+.1f} s",
+            f"{end - gate:.1f} s",
+        ]
+        for number, (one, gate, end) in enumerate(zip(found["by_hand"], found["plays"], found["ends"]))
     ]
+    head = ["round", "by hand", "site.yml, to its last gate", "ratio", "added", "and to its end"]
     devices = "; ".join(f"device {key}: {', then '.join(names)}" for key, names in found["devices"].items())
     return (
-        f"{table(['round', 'by hand', 'site.yml', 'ratio', 'added'], rows)}\n\n{devices}. At the median "
+        f"{table(head, rows)}\n\n{devices}. At the median "
         f"**{play / hand:.3f}** times the limit, {play - hand:+.1f} s; at most 1.05 times and 10 s are allowed."
     )
 

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Time to serving: from the start of site.yml to the last gate passed, beside the same engines started by hand.
 
+A gate is passed when a unit has become active: its engine has generated a token, as those started by hand have.
+
 One host whose GPUs are the stand-in's and whose engines are real, on the CPU: one service alone on a device, two that
 share another. In turns, with warm caches: site.yml on the host without services, and a script that starts the same
 engines with the same configuration as early as their devices allow (on_host/start_by_hand.py). Writes
@@ -16,6 +18,7 @@ import json
 import os
 import statistics
 import sys
+import time
 from typing import Any
 
 from ansible_collections.llmops.inference.tests.bench import measuring
@@ -77,6 +80,16 @@ def by_hand(unit: dict[str, str]) -> float:
     return float(max(seconds.values()))
 
 
+def by_play(hosts: str) -> tuple[float, float]:
+    """Deploy, and return the seconds until the last gate was passed and until the play had ended."""
+    began = time.monotonic()
+    ended = play(hosts, "site.yml").cost.wall
+    units = [f"vllm@{name}.service" for name in PORTS]
+    # The clock of the host in its container is this machine's.
+    shown = on_host("systemctl", "show", "--value", "--property=ActiveEnterTimestampMonotonic", *units)
+    return max(int(moment) for moment in shown.split()) / 1e6 - began, ended
+
+
 def measure(rounds: int) -> dict[str, Any]:
     """Return the seconds of every round, of both ways."""
     INVENTORY.parent.mkdir(parents=True, exist_ok=True)
@@ -88,12 +101,15 @@ def measure(rounds: int) -> dict[str, Any]:
         play(hosts, "molecule/reference/prepare.yml")
         play(hosts, "site.yml")  # the first start fills what the engine caches
         unit = keep_configuration()
-        plays, hands = [], []
+        plays, ends, hands = [], [], []
         for _round in range(rounds):
             play(hosts, "playbooks/teardown.yml")
             hands.append(by_hand(unit))
-            plays.append(play(hosts, "site.yml").cost.wall)
-        return {"plays": plays, "by_hand": hands, "devices": {str(key): names for key, names in DEVICES.items()}}
+            gate, end = by_play(hosts)
+            plays.append(gate)
+            ends.append(end)
+        devices = {str(key): names for key, names in DEVICES.items()}
+        return {"plays": plays, "ends": ends, "by_hand": hands, "devices": devices}
     finally:
         play(hosts, "tests/testbed/destroy.yml")
 
