@@ -113,7 +113,7 @@ def fleet(found: dict[str, Any]) -> str:
     """Return the curves over hosts and forks, and what a host that fails does to the others."""
     middle = next(point for point in found["by_hosts"] if point["hosts"] == found["absent"]["hosts"])
     head = ["hosts", "forks", f"wall, of {middle['hosts']} hosts' with {middle['forks']} forks"]
-    head += ["controller's CPU per host", "controller's memory at most"]
+    head += ["controller's CPU per host", "memory of its largest process"]
     by_forks = sorted([*found["by_forks"], middle], key=lambda point: int(point["forks"]))
     cpu, memory = per_host(found)
     return (
