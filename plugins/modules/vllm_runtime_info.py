@@ -87,6 +87,11 @@ engine:
       returned: success
       type: str
       sample: 3.11.2
+    ray:
+      description: The version of Ray that the role has installed beside it; V(null) without.
+      returned: success
+      type: str
+      sample: 2.60.0
 tools:
   description: The requirements that the modules' tools were installed for; empty where they are not there.
   returned: success
@@ -122,7 +127,7 @@ OPTIONS = {
     "problems": {"type": "list", "elements": "str", "default": []},
 }
 # Hundreds of flags are nobody's business here.
-SHOWN = ("accelerator", "distribution", "version", "python", "image")
+SHOWN = ("accelerator", "distribution", "version", "python", "image", "ray")
 
 
 def read_record(module: AnsibleModule) -> dict[str, Any] | None:
