@@ -47,7 +47,7 @@ def nodes(site: Site) -> int:
 
 def test_the_cluster_forms_and_the_engine_says_what_it_lacks(sites: dict[str, Site]) -> None:
     first = sites["ray-a"]
-    play = first.start("playbooks/site.yml", "--tags=services", vllm_hosts="vllm", **{})
+    play = first.start("playbooks/site.yml", "--limit=vllm", "--tags=services", vllm_hosts="vllm")
     await_that(lambda: nodes(first) == 2 or play.has_ended, "the cluster has two hosts")
     assert not play.has_ended, play.wait().output
     for name, site in sites.items():
