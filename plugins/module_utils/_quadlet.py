@@ -80,6 +80,8 @@ def _container(instance: _units.Instance, containers: Containers, paths: Paths, 
         # The limits are the unit's.
         "PidsLimit=0",
         f"ShmSize={_SHARED_MEMORY_GIB * planned.tensor_parallel_size}g",
+        # An image may name another signal to stop it with, which an engine does not know, and so would be killed.
+        "PodmanArgs=--stop-signal=SIGTERM",
         f"StopTimeout={_units.stop_seconds(instance) - _REMOVAL_SECONDS}",
         *(f"Volume={_plain(path)}:{path}:ro" for path in read_only),
         *(f"Volume={path}:{path}" for path in (state, cache, runtime)),

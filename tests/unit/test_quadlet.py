@@ -108,6 +108,7 @@ def test_starts_are_ordered_limited_and_timed_as_those_of_an_installed_engine() 
     assert (micro["Service"]["TimeoutStartSec"], micro["Service"]["TimeoutStopSec"]) == (["1800"], ["50"])
     # Podman gives up on the engine before systemd gives up on podman.
     assert micro["Container"]["StopTimeout"] == ["40"]
+    assert micro["Container"]["PodmanArgs"] == ["--stop-signal=SIGTERM"]
     assert (micro["Service"]["Restart"], micro["Service"]["KillMode"]) == (["always"], ["mixed"])
 
 
