@@ -87,7 +87,8 @@ def test_podman_is_told_of_no_secret_and_no_variable() -> None:
     container, service = (
         quadlet("mini", secret_environment={"VLLM_API_KEY": "x"})[key] for key in ("Container", "Service")
     )
-    assert not {"Environment", "EnvironmentFile", "Secret", "PodmanArgs"} & set(container)
+    assert not {"Environment", "EnvironmentFile", "Secret"} & set(container)
+    assert container["PodmanArgs"] == ["--stop-signal=SIGTERM"]
     assert service["OpenFile"] == ["/etc/vllm/current/services/mini/secrets:secrets:read-only"]
     assert "OpenFile" not in quadlet("mini")["Service"], "there is no such file then, and it would not start"
 
@@ -108,7 +109,6 @@ def test_starts_are_ordered_limited_and_timed_as_those_of_an_installed_engine() 
     assert (micro["Service"]["TimeoutStartSec"], micro["Service"]["TimeoutStopSec"]) == (["1800"], ["50"])
     # Podman gives up on the engine before systemd gives up on podman.
     assert micro["Container"]["StopTimeout"] == ["40"]
-    assert micro["Container"]["PodmanArgs"] == ["--stop-signal=SIGTERM"]
     assert (micro["Service"]["Restart"], micro["Service"]["KillMode"]) == (["always"], ["mixed"])
 
 
