@@ -213,6 +213,8 @@ class Deployment:
         digests = {name: ticket.digest for name, ticket in tickets(files).items()}
         again = decide(list(digests), digests, self.observe(files, ask=False))
         self._stop(again)
+        if before is None:
+            self._systemd.stop_all(())  # the target, whose file goes
         self._return(transaction)
         cursor = self._systemd.cursor()
         try:
@@ -293,6 +295,7 @@ class Deployment:
         self.store.remove_all()
         self.record.close()
         self._systemd.reload()
+        self._systemd.forget(names)
         return True
 
     def measure(self, files: Mapping[str, File]) -> dict[str, Generation]:

@@ -80,6 +80,8 @@ def text(
             f"ExecStart={' '.join(start)}",
             "Restart=always",
             "RestartSec=5",
+            # What Ray answers SIGTERM with.
+            "SuccessExitStatus=1",
             f"TimeoutStopSec={STOP_MARGIN_SECONDS}",
             "KillMode=mixed",
             "OOMPolicy=continue",

@@ -119,6 +119,12 @@ class Systemd:
                 self._run(["systemctl", "kill", "--signal=SIGKILL", *ignoring])  # fails for one that is gone already
         self._systemctl("stop", *units)
 
+    def forget(self, services: Iterable[str]) -> None:
+        """Have systemd know nothing of these services, whose files are gone: not of one either that had to be killed."""
+        units = [unit_name(name) for name in services]
+        if units:
+            self._run(["systemctl", "reset-failed", *units])  # fails for one that it does not know, which is fine
+
     def stop_all(self, services: Iterable[str]) -> None:
         """Stop the target and these services."""
         self._run(["systemctl", "stop", TARGET_UNIT])  # fails where somebody has removed it

@@ -61,7 +61,8 @@ def test_the_cluster_forms_and_the_engine_says_what_it_lacks(sites: dict[str, Si
         assert subprocess.run(["python3", "-c", script], check=False, capture_output=True).returncode != 0
     ended = play.wait()
     assert ended.status != 0
-    assert REFUSAL in first.run(f"journalctl --no-pager --output=cat --unit=vllm@{NAME}")
+    said = first.run(f"journalctl --no-pager --output=cat --unit=vllm@{NAME}")
+    assert REFUSAL in said, (ended.output, said)
 
 
 def test_both_hosts_are_as_they_were(sites: dict[str, Site]) -> None:
