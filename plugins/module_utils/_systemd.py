@@ -120,7 +120,7 @@ class Systemd:
         self._systemctl("stop", *units)
 
     def forget(self, services: Iterable[str]) -> None:
-        """Have systemd know nothing of these services, whose files are gone, nor of how one ended that had to be killed."""
+        """Have systemd forget these services, whose files are gone, and how one ended that had to be killed."""
         units = [unit_name(name) for name in services]
         if units:
             self._run(["systemctl", "reset-failed", *units])  # fails for one that it does not know, which is fine
