@@ -213,9 +213,11 @@ class Deployment:
         digests = {name: ticket.digest for name, ticket in tickets(files).items()}
         again = decide(list(digests), digests, self.observe(files, ask=False))
         self._stop(again)
+        gone = self._systemd.loaded_services() if before is None else []
         if before is None:
-            self._systemd.stop_all(())  # the target, whose file goes
+            self._systemd.stop_all(gone)  # and the target, whose files go
         self._return(transaction)
+        self._systemd.forget(gone)
         cursor = self._systemd.cursor()
         try:
             if before is not None:
