@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-FILTERS = Path(__file__).parents[2] / "plugins" / "filter"
+from ansible_collections.llmops.inference.plugins.filter import plan_table
+
+FILTERS = Path(plan_table.__file__).parent
 INFERENCE = "ansible_collections.llmops.inference.plugins"
 LIGHT = {"module_utils._errors", "plugin_utils._table"}
 
@@ -22,7 +25,7 @@ for name in {sorted(file.stem for file in FILTERS.glob("[!_]*.py"))!r}:
     importlib.import_module("{INFERENCE}.filter." + name)
 print(json.dumps([name for name in sys.modules if name.startswith("{INFERENCE}.") and "._" in name]))
 """
-    path = str(FILTERS.parents[1] / ".venv" / "collections")
+    path = os.pathsep.join(filter(None, sys.path))
     said = subprocess.run(
         [sys.executable, "-c", script], check=True, capture_output=True, text=True, env={"PYTHONPATH": path}
     )
