@@ -213,11 +213,11 @@ class Deployment:
         digests = {name: ticket.digest for name, ticket in tickets(files).items()}
         again = decide(list(digests), digests, self.observe(files, ask=False))
         self._stop(again)
-        gone = self._systemd.loaded_services() if before is None else []
         if before is None:
-            self._systemd.stop_all(gone)  # and the target, whose files go
+            self._systemd.stop_all(self._systemd.loaded_services())  # and the target, whose files go
         self._return(transaction)
-        self._systemd.forget(gone)
+        if before is None:
+            self._systemd.forget_all()
         cursor = self._systemd.cursor()
         try:
             if before is not None:
@@ -297,7 +297,7 @@ class Deployment:
         self.store.remove_all()
         self.record.close()
         self._systemd.reload()
-        self._systemd.forget(names)
+        self._systemd.forget_all()
         return True
 
     def measure(self, files: Mapping[str, File]) -> dict[str, Generation]:

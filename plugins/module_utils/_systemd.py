@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 from ._errors import InferenceError
-from ._places import TARGET_UNIT, timer_name, unit_name
+from ._places import RAY_HEAD_UNIT, RAY_WORKER_UNIT, TARGET_UNIT, timer_name, unit_name
 
 # AnsibleModule.run_command, or anything with its shape: command -> (exit status, stdout, stderr).
 RunCommand = Callable[[Sequence[str]], "tuple[int, str, str]"]
@@ -119,11 +119,9 @@ class Systemd:
                 self._run(["systemctl", "kill", "--signal=SIGKILL", *ignoring])  # fails for one that is gone already
         self._systemctl("stop", *units)
 
-    def forget(self, services: Iterable[str]) -> None:
-        """Have systemd forget these services, whose files are gone, and how one ended that had to be killed."""
-        units = [unit_name(name) for name in services]
-        if units:
-            self._run(["systemctl", "reset-failed", *units])  # fails for one that it does not know, which is fine
+    def forget_all(self) -> None:
+        """Have systemd forget services and what belongs to them, whose files are gone, and how one ended."""
+        self._run(["systemctl", "reset-failed", "vllm@*", "vllm-group@*", RAY_HEAD_UNIT, RAY_WORKER_UNIT])
 
     def stop_all(self, services: Iterable[str]) -> None:
         """Stop the target and these services."""
