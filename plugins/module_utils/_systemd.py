@@ -121,7 +121,7 @@ class Systemd:
 
     def forget_all(self) -> None:
         """Have systemd forget services and what belongs to them, whose files are gone, and how one ended."""
-        self._run(["systemctl", "reset-failed", "vllm@*", "vllm-group@*", RAY_HEAD_UNIT, RAY_WORKER_UNIT])
+        self._run(["systemctl", "reset-failed", "vllm@*", "vllm-*@*", RAY_HEAD_UNIT, RAY_WORKER_UNIT])
 
     def stop_all(self, services: Iterable[str]) -> None:
         """Stop the target and these services."""
