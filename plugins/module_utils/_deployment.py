@@ -214,7 +214,7 @@ class Deployment:
         again = decide(list(digests), digests, self.observe(files, ask=False))
         self._stop(again)
         if before is None:
-            self._systemd.stop_all(self._systemd.loaded_services())  # and the target, whose files go
+            self._systemd.stop_all(())  # the target, whose file goes
         self._return(transaction)
         if before is None:
             self._systemd.forget_all()

@@ -230,24 +230,19 @@ def incidents(since: str) -> list[dict[str, Any]]:
 # A client that asks all the while, and tells answers that broke off from requests that were never begun on.
 ASK = f"""
 import http.client, json, os, time
-counts = {{"ended": 0, "broken": 0, "refused": 0, "last": []}}
+counts = {{"ended": 0, "broken": 0, "refused": 0}}
 body = json.dumps({{"model": "mini", "prompt": "Monday", "max_tokens": 64, "ignore_eos": True, "stream": True}})
 headers = {{"Content-Type": "application/json", "Authorization": "Bearer {CANARY}"}}
 while not os.path.exists("/run/enough"):
     begun = ended = False
-    asked, last, error = time.time(), b"", ""
     try:
         connection = http.client.HTTPConnection("127.0.0.1", 8002, timeout=60)
         connection.request("POST", "/v1/completions", body, headers)
         for line in connection.getresponse():
             begun = begun or line.startswith(b"data:")
             ended = ended or line.startswith(b"data: [DONE]")
-            last = line if line.strip() else last
-    except (OSError, http.client.HTTPException) as problem:
-        error = repr(problem)
+    except (OSError, http.client.HTTPException):
         time.sleep(0.1)
-    if begun and not ended:
-        counts["last"].append([asked, time.time(), error, last.decode()])
     counts["ended" if ended else "broken" if begun else "refused"] += 1
     with open("/run/counts.json", "w") as file:
         json.dump(counts, file)
@@ -262,8 +257,7 @@ def test_a_change_of_one_leaves_the_other_alone_and_breaks_off_no_answer() -> No
     site.run("touch /run/enough")
     await_that(lambda: site.run("systemctl is-active ask", check=False) == "inactive", "the client has seen enough")
     counts = json.loads(site.run("cat /run/counts.json"))
-    stopped = site.run("journalctl --no-pager --output=short-unix --unit=vllm@mini | grep -F '[shutdown]'", check=False)
-    assert (ended.changed, counts["broken"]) == (1, 0), (counts, stopped)
+    assert (ended.changed, counts["broken"]) == (1, 0), counts
     assert min(counts["ended"], counts["refused"]) > 0, counts
     after = site.pids()
     assert after["vllm@micro.service"] == before["vllm@micro.service"]
