@@ -197,6 +197,14 @@ def wait_for(server: str, state: str, seconds: float, gateway: str = "gateway") 
     return time.monotonic() - began
 
 
+def wait_for_all() -> None:
+    """Wait until every gateway has all its engines."""
+    for gateway in GATEWAYS:
+        for name, services in ENGINES.items():
+            for service in services:
+                wait_for(f"{name}:{service}", "UP", 30, gateway)
+
+
 def play(*arguments: str, status: int = 0) -> str:
     """Run a playbook of the scenario, which has to end with that status, and return what it printed on one line."""
     directory = Path(__file__).resolve().parents[1]

@@ -22,7 +22,7 @@ from ansible_collections.llmops.inference.molecule.gateway.tests.client import (
     client,
     no_probes,
     request,
-    wait_for,
+    wait_for_all,
 )
 
 MESSAGES: Any = [{"role": "user", "content": PROMPT}]
@@ -30,9 +30,7 @@ MESSAGES: Any = [{"role": "user", "content": PROMPT}]
 
 @pytest.fixture(scope="module", autouse=True)
 def _all_up() -> None:
-    for gateway in GATEWAYS:
-        for server in ("gateway-a:mini", "gateway-a:micro", "gateway-b:mini"):
-            wait_for(server, "UP", 30, gateway)
+    wait_for_all()
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
