@@ -18,6 +18,7 @@ from ._changes import Changes, Observed, decide
 from ._errors import InferenceError
 from ._generation import File, GenerationStore, changed_paths
 from ._health import Endpoint, Generation, generate
+from ._places import RAY_UNITS
 from ._systemd import Systemd, UnitState
 from ._ticket import Ticket, started_path
 from ._transaction import Transaction, TransactionRecord
@@ -179,7 +180,7 @@ class Deployment:
         names = list(tickets(wanted))
         self._links.add(wanted)
         self.store.stage(number)
-        self._stop(changes)
+        self._stop(changes, wanted)
         self.store.switch(number)
         self._links.remove_except(wanted)
         self._systemd.reload()
@@ -189,11 +190,13 @@ class Deployment:
         self._systemd.watch(watched(wanted))
         self._await(touched, cursor, self._serving)
 
-    def _stop(self, changes: Changes) -> None:
+    def _stop(self, changes: Changes, wanted: Mapping[str, File]) -> None:
         stopping = [*changes.remove, *reversed(list(changes.restart))]
         for name in stopping:
             self._report(name, "stopping")
         self._systemd.stop(stopping)
+        if changes.remove and not any(f"systemd/{unit}" in wanted for unit in RAY_UNITS):
+            self._systemd.stop_ray()
 
     def recover(self, wait: bool = True) -> dict[str, object]:
         """Return from a transaction that nobody carries on, and say how that went; {} where there is none.
@@ -212,7 +215,7 @@ class Deployment:
         files = self.store.read(before)
         digests = {name: ticket.digest for name, ticket in tickets(files).items()}
         again = decide(list(digests), digests, self.observe(files, ask=False))
-        self._stop(again)
+        self._stop(again, files)
         if before is None:
             self._systemd.stop_all(())  # the target, whose file goes
         self._return(transaction)

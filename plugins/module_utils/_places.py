@@ -19,6 +19,7 @@ GROUP_FILE = "systemd/vllm-group@.service"
 RAY_DIRECTORY = "/run/vllm/ray"
 RAY_HEAD_UNIT = "vllm-ray-head.service"
 RAY_WORKER_UNIT = "vllm-ray-worker.service"
+RAY_UNITS = (RAY_HEAD_UNIT, RAY_WORKER_UNIT)
 TARGET_FILE = f"systemd/{TARGET_UNIT}"
 RECOVER_FILE = f"systemd/{RECOVER_UNIT}"
 # Below it: what systemd reads, and what podman's generator makes units of.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 from ._errors import InferenceError
-from ._places import RAY_HEAD_UNIT, RAY_WORKER_UNIT, TARGET_UNIT, timer_name, unit_name
+from ._places import RAY_UNITS, TARGET_UNIT, timer_name, unit_name
 
 # AnsibleModule.run_command, or anything with its shape: command -> (exit status, stdout, stderr).
 RunCommand = Callable[[Sequence[str]], "tuple[int, str, str]"]
@@ -121,12 +121,21 @@ class Systemd:
 
     def forget_all(self) -> None:
         """Have systemd forget services and what belongs to them, whose files are gone, and how one ended."""
-        self._run(["systemctl", "reset-failed", "vllm@*", "vllm-*@*", RAY_HEAD_UNIT, RAY_WORKER_UNIT])
+        self._run(["systemctl", "reset-failed", "vllm@*", "vllm-*@*", *RAY_UNITS])
 
     def stop_all(self, services: Iterable[str]) -> None:
-        """Stop the target and these services."""
+        """Stop the target, these services and what they needed."""
         self._run(["systemctl", "stop", TARGET_UNIT])  # fails where somebody has removed it
         self.stop(services)
+        self.stop_ray()
+
+    def stop_ray(self) -> None:
+        """Stop what starts the ranks of services that are stopped already.
+
+        It ends by itself when nobody needs it, but not at once, and not while it waits to be started again: without
+        its file systemd would count that as failed.
+        """
+        self._run(["systemctl", "stop", *RAY_UNITS])  # fails for the one that is not on this host
 
     def states(self, services: Sequence[str]) -> dict[str, UnitState]:
         """The state of every service, in one call."""

@@ -23,7 +23,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._changes import C
 from ansible_collections.llmops.inference.plugins.module_utils._deployment import Deployment, tickets
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._generation import File, GenerationStore
-from ansible_collections.llmops.inference.plugins.module_utils._places import Paths
+from ansible_collections.llmops.inference.plugins.module_utils._places import RAY_HEAD_UNIT, Paths
 from ansible_collections.llmops.inference.plugins.module_utils._systemd import Systemd
 from ansible_collections.llmops.inference.plugins.module_utils._ticket import Ticket
 from ansible_collections.llmops.inference.plugins.module_utils._transaction import TransactionRecord
@@ -42,6 +42,9 @@ class Units:
     def __init__(self, base: Path) -> None:
         self._table = base / "units.json"
         self._current = base / "vllm/current"
+        self._ray = base / "systemd" / RAY_HEAD_UNIT
+        # Of every stop of Ray, whether its file was still there.
+        self.ray_stopped: list[bool] = []
 
     @property
     def running(self) -> dict[str, str]:
@@ -63,6 +66,8 @@ class Units:
             return 0, "".join(f"vllm@{name}.service loaded active running x\n" for name in self.running), ""
         if verb == "show":
             return 0, "\n\n".join(self._shown(name) for name in names), ""
+        if verb == "stop" and RAY_HEAD_UNIT in rest:
+            self.ray_stopped.append(self._ray.exists())
         running = self.running
         for name in names:
             if verb == "stop":
@@ -268,6 +273,23 @@ def test_a_service_that_fails_its_gate_costs_nothing(host: Host) -> None:
     assert refused.value.details["rolled_back_to"] == 1
     host.assert_serves(OLD, 1)
     assert host.store.numbers() == [1]
+
+
+def test_ray_is_stopped_before_its_file_goes_and_only_then(tmp_path: Path) -> None:
+    def on_ray(**digests: str) -> dict[str, File]:
+        return {**files_of(**digests), f"systemd/{RAY_HEAD_UNIT}": File("[Unit]\n")}
+
+    host = Host(tmp_path)
+    host.deploy(on_ray(large="1", mini="1"))
+    host.deploy(on_ray(large="1"))
+    assert host.units.ray_stopped == []
+    host.deploy(files_of(mini="1"))
+    assert host.units.ray_stopped == [True]
+
+    host = Host(tmp_path / "first")
+    with pytest.raises(InferenceError):
+        host.deploy(on_ray(large="bad"))
+    assert host.units.ray_stopped == [True]
 
 
 def test_a_full_disk_is_found_before_anything_stops(host: Host) -> None:
