@@ -265,13 +265,24 @@ def drop_in(instance: Instance, paths: Paths) -> str:
         f"ExecStart={guard(paths)} hold %i" if instance.holds else f"ExecStart={engine}",
         *time_limits(instance),
         *(["PrivateNetwork=yes"] if instance.on_socket else peers(instance)),
-        *([f"ReadWritePaths={RAY_DIRECTORY}"] if instance.ray_unit else []),
+        *_beside_ray(instance),
         *memory_limits(instance),
     ]
     if instance.device_minors:
         nodes = [*DRIVER_NODES, *(f"/dev/nvidia{minor}" for minor in instance.device_minors)]
         service += [f"DeviceAllow={node} rw" for node in nodes]
     return "\n\n".join([section("Unit", *order(instance)), section("Service", *service)]) + "\n"
+
+
+def _beside_ray(instance: Instance) -> list[str]:
+    """What an engine needs to find Ray on its host: lines of ``[Service]``.
+
+    It looks for Ray's process in /proc. Without devices both have a user namespace of their own, and whoever is in
+    another one is invisible.
+    """
+    if instance.ray_unit is None:
+        return []
+    return [f"ReadWritePaths={RAY_DIRECTORY}", *([] if instance.device_minors else ["ProtectProc=default"])]
 
 
 def order(instance: Instance) -> list[str]:

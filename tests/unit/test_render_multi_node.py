@@ -181,6 +181,7 @@ def test_the_engine_on_the_first_host_asks_ray_and_the_others_hold_their_devices
     assert 'RAY_ADDRESS="10.0.0.1:29501"' in head["services/large/environment"].text
     assert "Requires=vllm-ray-head.service" in drop_in(head)
     assert "ReadWritePaths=/run/vllm/ray" in drop_in(head)
+    assert not [line for line in drop_in(head) if line.startswith("ProtectProc=")], "with GPUs it sees Ray as it is"
     assert "ExecStart=/opt/vllm/0.32.0/bin/vllm serve --config /etc/vllm/current/services/%i/engine.yaml" in drop_in(
         head
     )

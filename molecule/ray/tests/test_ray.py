@@ -53,8 +53,9 @@ def test_the_cluster_forms_and_the_engine_says_what_it_lacks(sites: dict[str, Si
     for name, site in sites.items():
         unit = UNITS[name]
         assert site.run(f"systemctl is-active {unit}") == "active"
-        summary = site.run(f"systemd-analyze security --no-pager {unit} | tail -1")
-        assert float(summary.partition(": ")[2].split()[0]) <= ALLOWED_EXPOSURE, summary
+        for exposed in (unit, f"vllm@{NAME}.service"):
+            summary = site.run(f"systemd-analyze security --no-pager {exposed} | tail -1")
+            assert float(summary.partition(": ")[2].split()[0]) <= ALLOWED_EXPOSURE, summary
         script = f'import socket; socket.create_connection(("{ADDRESSES["ray-a"]}", {PORT}), 3)'
         assert subprocess.run(["podman", "exec", name, "python3", "-c", script], check=False).returncode == 0
         # This machine has an address in their network, and is none of the hosts of the service.
