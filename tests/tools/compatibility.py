@@ -107,8 +107,13 @@ def table(columns: Mapping[str, str], rows: Mapping[str, Mapping[str, str]]) -> 
     """Yield the lines of a table; ``columns`` are headings by key, and "" is the row's own name."""
     yield f"| {' | '.join(columns.values())} |"
     yield f"|{'---|' * len(columns)}"
-    for name, facts in sorted(rows.items(), key=lambda row: [part.zfill(4) for part in row[0].split(".")]):
+    for name, facts in sorted(rows.items(), key=lambda row: _place(row[0])):
         yield f"| {' | '.join(facts.get(key, '') if key else name for key in columns)} |"
+
+
+def _place(name: str) -> list[str]:
+    """Where a row stands: versions by their numbers, all else by its letters."""
+    return [part.zfill(4) if part.isdigit() else part for part in name.split(".")]
 
 
 def measured_gpus() -> Iterator[str]:
