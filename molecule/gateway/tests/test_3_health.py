@@ -74,6 +74,7 @@ def test_the_last_engine_of_a_model_going_is_said_at_once() -> None:
         assert (answer.status, answer.error["code"]) == (503, "overloaded")
         assert time.monotonic() - began < 5
         assert ask(request()).status == 200, "other models are served"
+    wait_for("gateway-a:micro", "UP", 30)
 
 
 def test_a_busy_engine_stays_in() -> None:
