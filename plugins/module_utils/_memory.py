@@ -139,7 +139,7 @@ class Measured:
 
 # By how much a start may take more than those that were measured, in bytes: it must still pass its gates. On cpu the
 # share is charged with pages of files, too, and how many are mapped depends on what the kernel has of them in memory:
-# workers of one engine took 0.64 to 0.70 GiB on different days, and within 10 MiB the same on one day
+# workers of one engine took 0.60 to 0.70 GiB on different days, and within 10 MiB the same on one day
 # (docs/plan-against-engine.md). On an H100 a start that had to compile took 0.50 GiB more of its share than later ones,
 # and a loaded engine 0.85 GiB more outside it than when it looked for its share, without the CUDA graphs
 # (docs/measured-on-gpu.md).
