@@ -152,14 +152,14 @@ def test_a_body_that_does_not_come_is_not_waited_for(arrivals: Arrivals) -> None
     began = time.monotonic()
     answer = ask(request(GOOD[:-2], length=False, headers=[f"Content-Length: {len(GOOD)}"]))
     assert (answer.status, answer.error["code"]) == (408, "request_timeout")
-    assert 7 < time.monotonic() - began < 14, "vllm_gateway_body_timeout is 8 s here"
+    assert 11 < time.monotonic() - began < 18, "vllm_gateway_body_timeout is 12 s here"
 
 
 def test_a_body_that_drips_gets_no_more_time_than_one_that_does_not_come(arrivals: Arrivals) -> None:
     began = time.monotonic()
     answer = exchange(request(), pause=1)[0]
     assert (answer.status, answer.error["code"]) == (408, "request_timeout")
-    assert 7 < time.monotonic() - began < 14, "it would have taken 20 s to come"
+    assert 11 < time.monotonic() - began < 18, "it would have taken 20 s to come"
 
 
 def test_headers_that_do_not_come_are_not_waited_for(arrivals: Arrivals) -> None:
