@@ -40,6 +40,11 @@ def host(name: str) -> Host:
     return testinfra.get_host(f"podman://{name}")
 
 
+def journal(of: Host, options: str = "") -> str:
+    """Return what a host's journal says, with all that was said to it: on busy cores it may not have read that yet."""
+    return str(of.check_output(f"journalctl --sync && journalctl --quiet --no-pager --output=cat {options}"))
+
+
 def trust(gateway: str = "gateway") -> ssl.SSLContext:
     """Return a context that trusts the certificate which the gateway signed itself, and no other."""
     pem = host(gateway).check_output("openssl x509 -in /etc/haproxy/vllm/self-signed.pem")
@@ -146,18 +151,22 @@ class Arrivals:
     def forget(self) -> None:
         """Count from here."""
         for name, engine_host in self._hosts.items():
-            shown = engine_host.check_output("journalctl --quiet --lines=1 --output=cat --show-cursor")
+            # Of the engines' own lines: after the cursor of another one, journalctl leaves out the first of theirs.
+            shown = journal(engine_host, f"--lines=1 --show-cursor {_of_engines(name)}")
             self._cursors[name] = shown.rpartition("-- cursor: ")[2].strip()
 
     def seen(self) -> list[str]:
         """Return each request since then as ``HOST METHOD PATH STATUS``."""
-        time.sleep(0.3)  # a log is written after its answer
+        time.sleep(0.3)  # for what a gateway might send on after its answer
         found = []
         for name, engine_host in self._hosts.items():
-            of_engines = " ".join(f"SYSLOG_IDENTIFIER=vllm-{service}" for service in ENGINES[name])
-            command = f"journalctl --quiet --output=cat --after-cursor='{self._cursors[name]}' {of_engines}"
-            found += [f"{name} {' '.join(match)}" for match in _ACCESS.findall(engine_host.check_output(command))]
+            said = journal(engine_host, f"--after-cursor='{self._cursors[name]}' {_of_engines(name)}")
+            found += [f"{name} {' '.join(match)}" for match in _ACCESS.findall(said)]
         return found
+
+
+def _of_engines(name: str) -> str:
+    return " ".join(f"SYSLOG_IDENTIFIER=vllm-{service}" for service in ENGINES[name])
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from ansible_collections.llmops.inference.molecule.gateway.tests.client import (
     PORT,
     ask,
     host,
+    journal,
     no_probes,
     request,
 )
@@ -104,7 +105,7 @@ def test_nothing_but_what_clients_may_use_reaches_an_engine() -> None:
         if label.split()[1] not in ALLOWED | {"/v1/models", "/health"}:
             assert {status for status in answers if status is not None} <= {400, 404, 405}, label
 
-    logged = gateway.check_output(f"journalctl --unit haproxy --output=cat --no-pager --since=@{began}")
+    logged = journal(gateway, f"--unit haproxy --since=@{began}")
     entries = [json.loads(line) for line in logged.splitlines() if line.startswith("{")]
     assert len(entries) >= len(statuses), "every request is in the journal"
     for entry in entries:

@@ -18,6 +18,7 @@ from ansible_collections.llmops.inference.molecule.gateway.tests.client import (
     ask,
     body_of,
     client,
+    journal,
     request,
 )
 from testinfra.host import Host
@@ -76,18 +77,17 @@ def test_no_key_and_no_prompt_is_where_it_should_not_be(host: Host) -> None:
     for canary in (ALICE, BOB, PROMPT):
         found = host.run(f"grep --recursive --files-with-matches '{canary}' /etc /run /var/lib /root /usr/local")
         assert found.stdout == "", "clients' keys are kept as hashes only"
-    journal = host.check_output("journalctl --no-pager --output=cat")
+    said = journal(host)
     processes = host.check_output("ps -e -o args")
     for canary in (ALICE, BOB, ENGINE_KEY, PROMPT):
-        assert canary not in journal
+        assert canary not in said
         assert canary not in processes
 
 
 def test_the_log_names_the_key_and_the_engine(host: Host) -> None:
     gateway = name_of(host)
     request_id = ask(request(), gateway).headers["x-request-id"]
-    line = host.check_output(f"journalctl --no-pager --output=cat --unit haproxy --grep '{request_id}' | tail -1")
-    logged = json.loads(line)
+    logged = json.loads(journal(host, f"--unit haproxy --grep '{request_id}'").splitlines()[-1])
     assert (logged["key"], logged["path"], logged["status"]) == ("alice", "/v1/completions", 200)
     assert logged["server"] in ("model-mini/gateway-a:mini", "model-mini/gateway-b:mini")
 
