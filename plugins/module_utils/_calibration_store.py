@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ._calibration import Usage, from_record, to_record, worst
-from ._memory import Measured
+from ._calibration_records import Usage, from_record, to_record, worst
+from ._plan import Measured
 
 DIRECTORY = "/var/lib/vllm/calibration"
 _DIRECTORY_MODE = 0o750

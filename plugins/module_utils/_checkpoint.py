@@ -16,15 +16,14 @@ import math
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ._errors import InferenceError
-from ._geometry import FAMILIES, Geometry
-from ._multi_node import Stage
+from ._geometry import Geometry
+from ._model import Checkpoint
 from ._values import is_whole, printable, shown
-from ._weights import ELEMENT_BYTES, Tensor, TensorGroup, expected_tensors, group_tensors, rank_weights
+from ._weights import ELEMENT_BYTES, Tensor, group_tensors
 
 MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
 MAX_DIMENSIONS = 8
@@ -32,36 +31,6 @@ MAX_NAME_BYTES = 255
 MAX_JSON_BYTES = 64 << 20  # config.json and the index of the largest checkpoints are a few MiB
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A model as the planner sees it.
-
-    ``source`` is "exact" where the tensors come from the files, "estimated" where they follow from stated
-    numbers. ``fingerprint`` identifies the files (names, sizes, headers and config.json; not the tensors).
-    """
-
-    geometry: Geometry
-    tensors: tuple[TensorGroup, ...]
-    source: str
-    fingerprint: str | None = None
-    stated_bytes: int | None = None
-
-    @property
-    def rope_theta(self) -> float | None:
-        return self.geometry.rope_theta
-
-    def rank_weights(self, ranks: int, dtype_bytes: int | None = None, stage: Stage | None = None) -> int:
-        """Return the bytes of weights on each of ``ranks`` tensor-parallel ranks; with a ``stage``, of its layers.
-
-        A stated total is divided as the tensors of that architecture are, evenly where they are unknown.
-        """
-        divided = rank_weights(self.tensors, self.geometry, ranks, dtype_bytes, stage)
-        if self.stated_bytes is None:
-            return divided
-        whole = rank_weights(self.tensors, self.geometry, 1, dtype_bytes)
-        return -(-self.stated_bytes * divided // whole) if whole else -(-self.stated_bytes // ranks)
 
 
 def read_checkpoint(path: str, geometry: Mapping[str, Any] | None = None) -> Checkpoint:
@@ -100,19 +69,6 @@ def _read_weights(directory: Path, config: bytes) -> tuple[list[Tensor], str]:
         _refuse_incomplete(file, found, index)
         tensors.extend(found)
     return tensors, digest.hexdigest()
-
-
-def checkpoint_from_geometry(geometry: Mapping[str, Any], where: str = "geometry") -> Checkpoint:
-    """Return the checkpoint that a stated geometry describes, for a model that is not on this machine."""
-    shape = Geometry.from_config(geometry, where)
-    tensors = expected_tensors(shape)
-    stated = shape.weights_bytes or (shape.parameters or 0) * shape.dtype_bytes or None
-    if not tensors and stated is None:
-        raise InferenceError(
-            f"{where}: state weights_bytes or parameters; they follow from the other numbers only for "
-            f"{', '.join(sorted(FAMILIES))}, unquantized or with fp8, awq or gptq."
-        )
-    return Checkpoint(shape, tensors, "estimated", stated_bytes=stated)
 
 
 def read_header(file: Path) -> tuple[bytes, int]:

@@ -13,8 +13,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ._endpoint import Endpoint
 from ._errors import InferenceError
-from ._health import Endpoint
+from ._health import connect
 from ._scenarios import Asked
 
 # The log-probabilities of a long text, as JSON, take about 100 bytes per token.
@@ -34,7 +35,7 @@ class Client:
         headers = {"Content-Type": "application/json"}
         if self._endpoint.api_key:
             headers["Authorization"] = f"Bearer {self._endpoint.api_key}"
-        connection = self._endpoint.connection(self._timeout)
+        connection = connect(self._endpoint, self._timeout)
         with contextlib.closing(connection):
             try:
                 connection.request("POST", path, json.dumps({"model": self._endpoint.model, **body}), headers)

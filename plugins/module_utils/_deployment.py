@@ -13,14 +13,16 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable
 
-from . import _environment_file, _incidents, _progress
+from . import _incidents, _progress
 from ._changes import Changes, Observed, decide
+from ._endpoint import Endpoint
 from ._errors import InferenceError
-from ._generation import File, GenerationStore, changed_paths
-from ._health import Endpoint, Generation, generate
+from ._generation import GenerationStore
+from ._generation_files import File, changed_paths, endpoints, tickets, watched
+from ._health import Generation, generate
 from ._places import RAY_UNITS
 from ._systemd import Systemd, UnitState
-from ._ticket import Ticket, started_path
+from ._ticket import started_path
 from ._transaction import Transaction, TransactionRecord
 from ._unit_links import UnitLinks
 
@@ -31,42 +33,6 @@ _JOURNAL_LINES = 3000
 MEASURED_TOKENS = 32
 
 Report = Callable[[str, str], None]
-
-
-def tickets(files: Mapping[str, File]) -> dict[str, Ticket]:
-    """The ticket of every service of a generation's files; one that was spoilt by hand is none."""
-    found = {}
-    for path, file in files.items():
-        if path.startswith("services/") and path.endswith("/guard.json"):
-            with contextlib.suppress(InferenceError):
-                ticket = Ticket.from_json(file.text)
-                found[ticket.service] = ticket
-    return found
-
-
-def watched(files: Mapping[str, File]) -> dict[str, bool]:
-    """Whether each service of a generation's files has a watchdog."""
-    return {name: ticket.watchdog.enabled for name, ticket in tickets(files).items()}
-
-
-def variables(file: File | None) -> dict[str, str]:
-    """The environment variables of a file; none where there is no file."""
-    return _environment_file.from_text(file.text) if file else {}
-
-
-def api_key(files: Mapping[str, File], service: str) -> str | None:
-    """The key that a service asks its clients for, out of its secrets file."""
-    return variables(files.get(f"services/{service}/secrets")).get("VLLM_API_KEY")
-
-
-def endpoint(files: Mapping[str, File], ticket: Ticket) -> Endpoint:
-    """Where a service of these files answers."""
-    return ticket.endpoint_with(api_key(files, ticket.service))
-
-
-def endpoints(files: Mapping[str, File]) -> dict[str, Endpoint]:
-    """Where each service of a generation's files answers; one that answers on another host is not among them."""
-    return {name: endpoint(files, ticket) for name, ticket in tickets(files).items() if ticket.answers}
 
 
 class Deployment:

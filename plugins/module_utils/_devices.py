@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 
 from ._errors import InferenceError
 from ._memory import MIB
-from ._others import gpu_used_by_others, node_used_by_others
-from ._topology import Gpu, Topology
+from ._topology import Gpu, Topology, gpu_used_by_others, node_used_by_others
 
 QUANTUM = 256 * MIB  # memory of others is rounded up to it, so that noise does not move a plan
 

@@ -9,36 +9,14 @@ import difflib
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ._errors import InferenceError
+from ._installed import Engine
 from ._layout import Service
 from ._multi_node import MultiNode
 from ._plan import PlannedService
 from ._ticket import socket_path
-
-
-@dataclass(frozen=True)
-class Engine:
-    """An installed engine, as it described itself when it was installed.
-
-    ``flags`` are the long options of ``vllm serve`` without their dashes; ``directory`` is the root of its virtual
-    environment, e.g. ``/opt/vllm/0.32.0``, or ``image`` the id of the image that holds it, ``sha256:HEX``.
-    """
-
-    version: str
-    distribution: str
-    accelerator: str
-    directory: str
-    flags: frozenset[str]
-    image: str | None = None
-    ray: str | None = None  # the version of Ray beside it
-
-    @property
-    def executable(self) -> str:
-        """The console script that a unit starts: its path, or its name where the image knows the path."""
-        return "vllm" if self.image else f"{self.directory}/bin/vllm"
 
 
 def check_engine_args(service: Service, engine: Engine) -> None:

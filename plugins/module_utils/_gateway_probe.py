@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from ._endpoint import Endpoint
 from ._errors import InferenceError
-from ._health import Endpoint, generate
-from ._metrics import Metrics, parse_metrics, read_metrics
+from ._health import generate, read_metrics
+from ._metrics import Metrics, parse_metrics
 
 _METRICS_SECONDS = 2.0
 # The first file descriptor that systemd hands over.

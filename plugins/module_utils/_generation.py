@@ -14,29 +14,12 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from . import _durable
 from ._errors import InferenceError
+from ._generation_files import File, Files
 from ._manifest import DIRECTORY_MODE, MANIFEST_FILE, MANIFEST_MODE, Manifest, damage
-
-
-@dataclass(frozen=True)
-class File:
-    """A file of a generation. ``secret`` files belong to root alone and never appear in a diff."""
-
-    text: str
-    secret: bool = False
-
-    @property
-    def mode(self) -> int:
-        """Readable by the services' group, or by root only."""
-        return 0o600 if self.secret else 0o640
-
-
-Files = Mapping[str, File]
 
 
 class GenerationStore:
@@ -234,8 +217,3 @@ class GenerationStore:
 
 def _target(number: int) -> str:
     return f"generations/{number}"
-
-
-def changed_paths(before: Files, after: Files) -> list[str]:
-    """Paths that are new, gone, or not the same, sorted."""
-    return sorted(name for name in set(before) | set(after) if before.get(name) != after.get(name))

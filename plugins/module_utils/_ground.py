@@ -11,14 +11,13 @@ from typing import Any
 
 from ._arguments import settings_from
 from ._calibration_store import CalibrationStore
-from ._checkpoint import Checkpoint
 from ._gpu_health import judged_by
 from ._journal import Journal
 from ._layout import Service
-from ._memory import Measured
+from ._model import Checkpoint
 from ._nvml import import_from, read_topology
 from ._placement import plan
-from ._plan import Plan, Settings
+from ._plan import Measured, Plan, Settings
 from ._survey import read_used_by_others, stated_bytes
 from ._systemd import RunCommand
 from ._topology import Topology

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Callable
 
@@ -252,11 +252,10 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def main(arguments: list[str]) -> int:
-    """``admit|ready|release|look|group|hold NAME``, called by the units."""
+def main(generation: Path, arguments: Sequence[str]) -> int:
+    """Run ``admit|ready|release|look|group|hold NAME`` of the unit's ``generation`` and return the exit status."""
     actions = {"admit": admit, "ready": ready, "release": release, "look": look, "group": watch_group, "hold": hold}
     action, service = arguments
-    generation = Path(__file__).resolve().parents[2]
     ticket_path = generation / "services" / service / "guard.json"
     try:
         if action in ("release", "look") and not ticket_path.exists():

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -13,40 +14,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ._endpoint import Endpoint
 from ._errors import InferenceError
 
 # Any text will do: what counts is that the engine answers it.
 PROMPT = "Reply with one short sentence: which day comes after Monday?"
 # A stream with more than this in one line is no answer of the engine (bytes).
 _LINE_LIMIT = 1 << 20
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where a service answers; ``api_key`` is None where the engine asks for none.
-
-    ``port`` None: it answers on the unix socket at the path ``socket``.
-    """
-
-    host: str
-    port: int | None
-    model: str
-    api_key: str | None = None
-    socket: str | None = None
-
-    @property
-    def address(self) -> str:
-        """The base URL that a client of the host itself uses; for a unix socket ``unix:`` and its path."""
-        if self.socket:
-            return f"unix:{self.socket}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}/v1"
-
-    def connection(self, timeout: float) -> http.client.HTTPConnection:
-        """A connection that is made with the first request; ``timeout`` is for each of its steps, in seconds."""
-        if self.socket:
-            return _UnixConnection(self.socket, timeout)
-        return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -61,6 +35,13 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
+
+
+def connect(endpoint: Endpoint, timeout: float) -> http.client.HTTPConnection:
+    """Return a connection that is opened by its first request; ``timeout`` in seconds bounds each of its steps."""
+    if endpoint.socket:
+        return _UnixConnection(endpoint.socket, timeout)
+    return http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=timeout)
 
 
 @dataclass(frozen=True)
@@ -99,7 +80,7 @@ def generate(endpoint: Endpoint, tokens: int, deadline: float) -> Generation:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    connection = endpoint.connection(deadline)
+    connection = connect(endpoint, deadline)
     first: float | None = None
     counted = 0
     try:
@@ -133,7 +114,7 @@ def generate(endpoint: Endpoint, tokens: int, deadline: float) -> Generation:
 
 def listening(endpoint: Endpoint, timeout: float = 2.0) -> bool:
     """Whether the engine answers ``/health`` with 200: ready to be asked for a token, no more than that."""
-    connection = endpoint.connection(timeout)
+    connection = connect(endpoint, timeout)
     try:
         connection.request("GET", "/health")
         return connection.getresponse().status == http.client.OK
@@ -164,3 +145,20 @@ def _events(response: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
         event = json.loads(data)
         if isinstance(event, dict):
             yield event
+
+
+_TIMEOUT_SECONDS = 5.0
+
+
+_LIMIT = 8 << 20
+
+
+def read_metrics(endpoint: Endpoint, timeout: float = _TIMEOUT_SECONDS) -> str:
+    """Return the text of ``/metrics``, which the engine serves without a key; "" where it does not answer."""
+    connection = connect(endpoint, timeout)
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("GET", "/metrics")
+        response = connection.getresponse()
+        if response.status == http.client.OK:
+            return response.read(_LIMIT).decode("utf-8", "replace")
+    return ""

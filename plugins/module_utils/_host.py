@@ -17,24 +17,25 @@ from ._access import refuse_unreadable
 from ._arguments import settings_from
 from ._calibration_store import CalibrationStore
 from ._changes import Changes, Observed
-from ._deployment import MEASURED_TOKENS, Deployment, Report, endpoints, tickets
+from ._deployment import MEASURED_TOKENS, Deployment, Report
 from ._engine import check_engine_args
 from ._errors import InferenceError, NotInstalledError
-from ._generation import File, GenerationStore
+from ._generation import GenerationStore
+from ._generation_files import File, endpoints, tickets
 from ._gpu_health import judged_by
-from ._guard_bundle import sources
 from ._health import generate
 from ._history import history, window
 from ._interfaces import read_interfaces
-from ._job import holder
 from ._journal import Journal
 from ._layout import Service, parse_layout
+from ._lock import holder
 from ._nvml import import_from, read_topology
 from ._placement import inputs_digest, plan
 from ._places import PLAN_FILE, Paths
 from ._plan import Plan, PlannedService
 from ._podman import Podman, refuse_undescribed
 from ._ports import listen_problem
+from ._programs import sources
 from ._rows import service_row
 from ._runtime import read_engine
 from ._served import read_plan

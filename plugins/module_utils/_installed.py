@@ -17,6 +17,7 @@ import json
 import pwd
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +89,25 @@ def account_exists(user: str, group: str, home: str) -> bool:
         return False
     wanted = (group_id, home, SHELL)
     return (entry.pw_gid, entry.pw_dir, entry.pw_shell) == wanted and Path(home).is_dir()
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An installed engine, as it described itself when it was installed.
+
+    ``flags`` are the long options of ``vllm serve`` without their dashes; ``directory`` is the root of its virtual
+    environment, e.g. ``/opt/vllm/0.32.0``, or ``image`` the id of the image that holds it, ``sha256:HEX``.
+    """
+
+    version: str
+    distribution: str
+    accelerator: str
+    directory: str
+    flags: frozenset[str]
+    image: str | None = None
+    ray: str | None = None  # the version of Ray beside it
+
+    @property
+    def executable(self) -> str:
+        """The console script that a unit starts: its path, or its name where the image knows the path."""
+        return "vllm" if self.image else f"{self.directory}/bin/vllm"

@@ -12,100 +12,24 @@ Even of that process nothing is expected: its parent waits for it and, where it 
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import shutil
 import signal
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Callable, TextIO
+from typing import Any, Callable
 
 from ._errors import InferenceError
+from ._lock import RUN_DIRECTORY, Lock
 
-_DIRECTORY = Path("/run/llmops-inference")
-_LOCK = _DIRECTORY / "lock"
-# A lock goes with its process, which is a moment after the result that a follower acts upon.
-_PATIENCE_SECONDS = 2.0
 # What a job may take until it has its processes.
 _START_SECONDS = 30.0
 
 Report = Callable[[str, str], None]
 Result = Mapping[str, Any]
-
-
-class Lock:
-    """One deployment at a time on a host; the kernel drops the lock with the last process that holds it."""
-
-    def __init__(self, file: TextIO, by: str) -> None:
-        self._file = file
-        self._by = by
-
-    @classmethod
-    def take(cls, by: str = "") -> Lock:
-        """Take the lock for whoever is ``by``, or raise InferenceError naming who holds it, and since when."""
-        _DIRECTORY.mkdir(mode=0o700, exist_ok=True)
-        file = _LOCK.open("a+")
-        if not _lock(file, _PATIENCE_SECONDS):
-            file.seek(0)
-            holder = file.read().strip() or "another run"
-            file.close()
-            raise InferenceError(
-                f"this host is being deployed or measured by {holder}; wait until it has finished, or end that process "
-                "with SIGTERM, upon which the generation before serves again; then run again",
-                holder=holder,
-            )
-        lock = cls(file, by)
-        lock.sign()
-        return lock
-
-    def sign(self, job: Path | None = None) -> None:
-        """Write down that this process holds it, as the ``job`` of that directory."""
-        who = [self._by] if self._by else []
-        who += [f"process {os.getpid()}", f"since {time.strftime('%Y-%m-%d %H:%M:%S %Z')}"]
-        who += [f"its progress in {job}"] if job else []
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(", ".join(who))
-        self._file.flush()
-
-    def release(self) -> None:
-        """Let the next one in."""
-        self._file.close()
-
-
-def _lock(file: TextIO, patience: float) -> bool:
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.1)
-
-
-def holder() -> str | None:
-    """Who deploys on this host now; None where nobody does."""
-    try:
-        with _LOCK.open("r") as file:
-            return None if _lock(file, 0) else file.read().strip() or "another run"
-    except FileNotFoundError:
-        return None
-
-
-@contextlib.contextmanager
-def locked(by: str = "") -> Iterator[Lock]:
-    """Hold the lock for a block."""
-    lock = Lock.take(by)
-    try:
-        yield lock
-    finally:
-        lock.release()
 
 
 def detach(
@@ -121,9 +45,9 @@ def detach(
     of a transaction that was left open, and tells how that went; nothing where there is none. ``killed`` says what it
     means that the work was killed, of how it was and of what the way back told. The lock passes to the job.
     """
-    for old in _DIRECTORY.glob("job-*"):
+    for old in RUN_DIRECTORY.glob("job-*"):
         shutil.rmtree(old, ignore_errors=True)  # the lock says that none of them is alive
-    directory = _DIRECTORY / f"job-{os.getpid()}-{time.time_ns()}"
+    directory = RUN_DIRECTORY / f"job-{os.getpid()}-{time.time_ns()}"
     directory.mkdir(mode=0o700)
     (directory / "progress").touch()
     pid = os.fork()

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Callable
 
-from ._deployment import tickets
 from ._errors import InferenceError
-from ._generation import File, GenerationStore
+from ._generation import GenerationStore
+from ._generation_files import File, tickets
 from ._installed import ENGINE_RECORD
 from ._needs import Needs
 from ._places import NEEDS_FILE

@@ -21,10 +21,10 @@ from . import _environment_file
 _FIRST_DESCRIPTOR = 3
 
 
-def main(arguments: Sequence[str]) -> int:
-    """``NAME COMMAND...``, the entry point of a container; it returns only where the engine must not start."""
+def main(generation: Path, arguments: Sequence[str]) -> int:
+    """Become ``COMMAND...`` for the service ``NAME`` of a ``generation``; return 1 where the engine must not start."""
     service, *command = arguments
-    files = Path(__file__).resolve().parents[2] / "services" / service
+    files = generation / "services" / service
     secrets = _handed_over()
     if secrets is None and (files / "secrets").exists():
         # An engine without its key would answer anybody.

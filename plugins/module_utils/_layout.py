@@ -21,7 +21,7 @@ from ._engine_options import parse_engine_args, parse_environment
 from ._errors import InferenceError
 from ._multi_node import MultiNode, parse_multi_node
 from ._values import Fields, Problems, as_integer, as_number, shown
-from ._wedged import Watchdog
+from ._watchdog_settings import Watchdog
 
 MAX_SERVICES = 256  # on one host; a longer list is a mistake, and refusing it keeps the planner fast
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")

@@ -15,10 +15,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ._checkpoint import Checkpoint
 from ._geometry import Geometry
 from ._layout import Service
-from ._multi_node import Stage, local_stages
+from ._model import Checkpoint
+from ._plan import Measured
+from ._stages import Stage, local_stages
 from ._topology import Link
 from ._values import as_integer
 
@@ -121,20 +122,6 @@ class KvCache:
         """Return the tokens the engine reports as "KV cache size" (``get_kv_cache_capacity``)."""
         blocks = max(0, available) // self.block_bytes
         return int(blocks / self.request_blocks(length) * length)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What starts of a service took on each device, in bytes.
-
-    ``overhead`` is everything in the share but the KV cache; ``transient`` and ``graphs`` are parts of it, 0 where the
-    engine does not tell them apart. ``outside`` is None where nothing told.
-    """
-
-    overhead: int
-    transient: int = 0
-    graphs: int = 0
-    outside: int | None = None
 
 
 # By how much a start may take more than those that were measured, in bytes: it must still pass its gates. On cpu the

@@ -6,14 +6,9 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import re
 from dataclasses import dataclass
 
-from ._health import Endpoint
-
-_TIMEOUT_SECONDS = 5.0
-_LIMIT = 8 << 20
 # A sample of Prometheus' text format without a timestamp: name{labels} value
 _SAMPLE = re.compile(r"^vllm:(\w+)(?:\{.*\})? ([0-9.eE+-]+)$", re.MULTILINE)
 
@@ -62,14 +57,3 @@ def parse_metrics(text: str) -> Metrics | None:
             sums.get("kv_cache_usage_perc", 0.0),
         ),
     )
-
-
-def read_metrics(endpoint: Endpoint, timeout: float = _TIMEOUT_SECONDS) -> str:
-    """Return the text of ``/metrics``, which the engine serves without a key; "" where it does not answer."""
-    connection = endpoint.connection(timeout)
-    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
-        connection.request("GET", "/metrics")
-        response = connection.getresponse()
-        if response.status == http.client.OK:
-            return response.read(_LIMIT).decode("utf-8", "replace")
-    return ""

@@ -29,11 +29,11 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
+from ._endpoint import Endpoint
 from ._exposition import CONTENT_TYPE
-from ._health import Endpoint
+from ._health import read_metrics
 from ._host_look import METRICS_FILE
 from ._in_force import read_in_force
-from ._metrics import read_metrics
 from ._places import Paths
 
 _IDLE_SECONDS = 10

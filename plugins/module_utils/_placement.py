@@ -32,15 +32,14 @@ from dataclasses import is_dataclass, replace
 from functools import lru_cache
 
 from ._calibration import Calibration
-from ._checkpoint import Checkpoint
 from ._choice import Choice, Effort, choose
 from ._devices import Device, find_devices
 from ._division import Division, divide
 from ._geometry import Geometry
 from ._layout import Service
-from ._memory import Measured
+from ._model import Checkpoint
 from ._nearest import nearest_fit
-from ._plan import Plan, PlannedDevice, PlannedService, Refusal, Settings
+from ._plan import Measured, Plan, PlannedDevice, PlannedService, Refusal, Settings
 from ._rope import rope_arguments
 from ._shares import UNITS, highest_units, units_bytes
 from ._sizing import Sized, exact, gib, size_service, start_key

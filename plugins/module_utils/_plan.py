@@ -227,3 +227,17 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What starts of a service took on each device, in bytes.
+
+    ``overhead`` is everything in the share but the KV cache; ``transient`` and ``graphs`` are parts of it, 0 where the
+    engine does not tell them apart. ``outside`` is None where nothing told.
+    """
+
+    overhead: int
+    transient: int = 0
+    graphs: int = 0
+    outside: int | None = None

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ._errors import InferenceError, NotInstalledError
-from ._generation import File
+from ._generation_files import File
 from ._places import QUADLETS
 from ._systemd import RunCommand
 

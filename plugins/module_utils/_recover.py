@@ -12,19 +12,20 @@ import grp
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from ._deployment import Deployment
 from ._errors import InferenceError
 from ._generation import GenerationStore
-from ._job import locked
+from ._lock import locked
 from ._places import Paths
 from ._systemd import Systemd
 from ._transaction import TransactionRecord
 from ._unit_links import UnitLinks
 
 
-def main(arguments: Sequence[str]) -> int:
-    """``CONFIG_ROOT UNIT_DIRECTORY GROUP``, called by the unit."""
+def main(generation: Path, arguments: Sequence[str]) -> int:
+    """Roll back on the host with ``CONFIG_ROOT UNIT_DIRECTORY GROUP``; called by the unit, out of a ``generation``."""
     config_root, unit_directory, group = arguments
     paths = Paths(config_root=config_root, unit_directory=unit_directory)
     try:

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from . import _engine, _environment_file, _quadlet, _ray_units, _units
-from ._generation import File, Files
+from ._generation_files import File, Files
 from ._group import Group
+from ._installed import Engine
 from ._layout import Service
 from ._multi_node import MultiNode
 from ._needs import Needs
@@ -45,7 +46,7 @@ class Box:
     host's digests, its network interfaces by address, and where the engine is in an image, what containers are made of.
     """
 
-    engine: _engine.Engine
+    engine: Engine
     paths: Paths
     minors: Mapping[str, int]
     gpu_health: Mapping[str, str]

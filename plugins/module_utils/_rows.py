@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ._changes import Changes
-from ._health import Endpoint, Generation
+from ._endpoint import Endpoint
+from ._health import Generation
 from ._plan import Plan, PlannedService
 
 

@@ -17,8 +17,9 @@ from ._client import Client, warm_up
 from ._engine_counters import Reading, count, grown, reading
 from ._episodes import Episode
 from ._gauges import Gauges
+from ._health import read_metrics
 from ._load_unit import LoadUnit
-from ._metrics import read_metrics, read_sums
+from ._metrics import read_sums
 from ._reference_text import reference_text
 from ._result import Environment, Incident, Memory, Quality, Result, ServiceResult
 from ._scenarios import Asked

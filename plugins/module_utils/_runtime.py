@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ._engine import Engine
 from ._errors import InferenceError, NotInstalledError
-from ._installed import ENGINE_RECORD, engine_record, image_record
+from ._installed import ENGINE_RECORD, Engine, engine_record, image_record
 
 
 def read_engine(root: str, version: str | None, accelerator: str, image: str | None = None) -> Engine:

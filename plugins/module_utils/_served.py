@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ._deployment import endpoints, tickets, variables
+from ._endpoint import Endpoint
 from ._errors import InferenceError
-from ._generation import File
-from ._health import Endpoint
+from ._generation_files import File, endpoints, tickets, variables
 from ._needs import Needs
 from ._places import NEEDS_FILE, PLAN_FILE
 from ._plan import Plan, PlannedService

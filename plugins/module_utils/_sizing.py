@@ -16,12 +16,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ._checkpoint import Checkpoint
 from ._devices import Device
 from ._geometry import Geometry
 from ._layout import Service
-from ._memory import GIB, Demand, Measured, demand
-from ._plan import Refusal
+from ._memory import GIB, Demand, demand
+from ._model import Checkpoint
+from ._plan import Measured, Refusal
 from ._rope import describe_reach, reachable_length, rope_problem
 from ._shares import units_for
 from ._topology import Link

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ._checkpoint import CONFIG, Checkpoint, checkpoint_from_geometry, read_checkpoint
+from ._checkpoint import CONFIG, read_checkpoint
 from ._devices import device_id
 from ._errors import InferenceError
 from ._layout import Service
-from ._others import gpu_used_by_others, node_used_by_others, own_pids, resident_bytes
-from ._topology import Topology
+from ._model import Checkpoint, checkpoint_from_geometry
+from ._others import own_pids, resident_bytes
+from ._topology import Topology, gpu_used_by_others, node_used_by_others
 from ._values import as_integer, shown
 
 

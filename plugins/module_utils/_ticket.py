@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+from ._endpoint import Endpoint
 from ._errors import InferenceError
 from ._group import Group
-from ._health import Endpoint
-from ._wedged import Watchdog
+from ._watchdog_settings import Watchdog
 
 RUNTIME_DIRECTORY = Path("/run/vllm")
 

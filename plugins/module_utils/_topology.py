@@ -267,3 +267,30 @@ def _numa_node(record: Record) -> NumaNode:
         memory_free_bytes=record.required_integer("memory_free_bytes"),
         cpus=record.integers("cpus") or (),
     )
+
+
+def gpu_used_by_others(topology: Topology, own: Iterable[int]) -> dict[int, int]:
+    """Return GPU index -> bytes used by anything but the processes ``own``.
+
+    Where the driver does not tell what one of our processes uses, everything that no other process is known
+    to use counts as ours: the plan must not move because services run.
+    """
+    ours = frozenset(own)
+    result = {}
+    for gpu in topology.gpus:
+        processes = gpu.processes or ()
+        held = [process.used_bytes for process in processes if process.pid in ours]
+        if None in held:
+            rest = [process.used_bytes for process in processes if process.pid not in ours]
+            result[gpu.index] = sum(size for size in rest if size is not None)
+        else:
+            result[gpu.index] = max(0, (gpu.memory_used_bytes or 0) - sum(size for size in held if size is not None))
+    return result
+
+
+def node_used_by_others(topology: Topology, own_bytes: int) -> dict[int, int]:
+    """Return NUMA node -> bytes in use that are not ours; our services are charged to the nodes evenly."""
+    nodes = topology.numa_nodes
+    return {
+        node.index: max(0, node.memory_total_bytes - node.memory_free_bytes - own_bytes // len(nodes)) for node in nodes
+    }

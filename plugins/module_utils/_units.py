@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ._places import RAY_DIRECTORY, RECOVER_UNIT, Paths, group_name, timer_name, unit_name
 from ._plan import PlannedService
-from ._wedged import Watchdog
+from ._watchdog_settings import Watchdog
 
 # Attempts before systemd gives a service up for failed, and the pause between them (seconds).
 START_LIMIT_BURST = 3

@@ -9,17 +9,18 @@ import re
 from collections.abc import Mapping
 from typing import Any, Callable
 
-from ._calibration import Usage, usage
+from ._calibration_records import Usage, usage
 from ._calibration_store import CalibrationStore
+from ._endpoint import Endpoint
 from ._errors import InferenceError
-from ._health import Endpoint
-from ._metrics import read_metrics
+from ._health import read_metrics
 from ._nvml import read_topology
-from ._others import gpu_used_by_others, numbered, resident_bytes, unit_pids
+from ._others import numbered, resident_bytes, unit_pids
 from ._plan import Plan, PlannedService
 from ._shares import to_units, units_bytes
 from ._startup_log import ROUNDING_BYTES, StartupLog, read_startup_log
 from ._systemd import Systemd
+from ._topology import gpu_used_by_others
 
 _BLOCKS = re.compile(r'^vllm:cache_config_info\{.*\bnum_gpu_blocks="(\d+)"', re.MULTILINE)
 

@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Callable
 
 from . import _wedged
+from ._endpoint import Endpoint
 from ._errors import InferenceError
-from ._health import Endpoint, generate, listening
-from ._metrics import Metrics, parse_metrics, read_metrics
+from ._health import generate, listening, read_metrics
+from ._metrics import Metrics, parse_metrics
 from ._requests import Ledger
 from ._ticket import RUNTIME_DIRECTORY, Ticket
 

@@ -21,17 +21,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ._metrics import Metrics
-
-
-@dataclass(frozen=True)
-class Watchdog:
-    """How a service is watched: seconds between looks, for a token, and of standing still; misses in a row."""
-
-    enabled: bool = True
-    interval: int = 30
-    deadline: int = 30
-    misses: int = 3
-    stall: int = 600
+from ._watchdog_settings import Watchdog
 
 
 @dataclass(frozen=True)

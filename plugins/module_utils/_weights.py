@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ._geometry import Geometry
-from ._multi_node import Stage
+from ._stages import Stage
 
 Tensor = tuple[str, str, tuple[int, ...]]  # name, element type, shape
 

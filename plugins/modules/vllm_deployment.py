@@ -320,11 +320,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.inference.plugins.module_utils import _kept
 from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS, PLAN_OPTIONS
 from ansible_collections.llmops.inference.plugins.module_utils._changes import Changes
-from ansible_collections.llmops.inference.plugins.module_utils._deployment import endpoints
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError, NotInstalledError
+from ansible_collections.llmops.inference.plugins.module_utils._generation_files import endpoints
 from ansible_collections.llmops.inference.plugins.module_utils._host import Host, Wanted
 from ansible_collections.llmops.inference.plugins.module_utils._installed import forget_images
-from ansible_collections.llmops.inference.plugins.module_utils._job import Lock, Report, detach, locked
+from ansible_collections.llmops.inference.plugins.module_utils._job import Report, detach
+from ansible_collections.llmops.inference.plugins.module_utils._lock import Lock, locked
 from ansible_collections.llmops.inference.plugins.module_utils._places import Paths
 from ansible_collections.llmops.inference.plugins.module_utils._rows import deployed_rows
 from ansible_collections.llmops.inference.plugins.module_utils._transaction import Transaction

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.llmops.inference.plugins.module_utils import _render
-from ansible_collections.llmops.inference.plugins.module_utils._engine import Engine
-from ansible_collections.llmops.inference.plugins.module_utils._generation import File
+from ansible_collections.llmops.inference.plugins.module_utils._generation_files import File
 from ansible_collections.llmops.inference.plugins.module_utils._gpu_health import DEFAULT_ANSWERS
+from ansible_collections.llmops.inference.plugins.module_utils._installed import Engine
 from ansible_collections.llmops.inference.plugins.module_utils._places import Paths
 from ansible_collections.llmops.inference.plugins.module_utils._quadlet import Containers
 from ansible_collections.llmops.inference.tests.unit import scene

@@ -11,11 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.module_utils._checkpoint import (
-    Checkpoint,
-    checkpoint_from_geometry,
-)
 from ansible_collections.llmops.inference.plugins.module_utils._layout import Service, parse_layout
+from ansible_collections.llmops.inference.plugins.module_utils._model import Checkpoint, checkpoint_from_geometry
 from ansible_collections.llmops.inference.plugins.module_utils._placement import plan
 from ansible_collections.llmops.inference.plugins.module_utils._plan import Plan, Refusal, Settings
 from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology

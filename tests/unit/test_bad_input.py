@@ -20,14 +20,10 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.llmops.inference.plugins.module_utils._checkpoint import (
-    CONFIG,
-    INDEX,
-    checkpoint_from_geometry,
-    read_checkpoint,
-)
+from ansible_collections.llmops.inference.plugins.module_utils._checkpoint import CONFIG, INDEX, read_checkpoint
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._layout import parse_layout
+from ansible_collections.llmops.inference.plugins.module_utils._model import checkpoint_from_geometry
 from ansible_collections.llmops.inference.plugins.module_utils._placement import plan
 from ansible_collections.llmops.inference.plugins.module_utils._plan import Plan, Settings
 from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology

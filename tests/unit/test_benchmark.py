@@ -20,7 +20,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._engine_counters 
 from ansible_collections.llmops.inference.plugins.module_utils._episodes import Episode
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._gauges import spent, thinned
-from ansible_collections.llmops.inference.plugins.module_utils._generation import File
+from ansible_collections.llmops.inference.plugins.module_utils._generation_files import File
 from ansible_collections.llmops.inference.plugins.module_utils._load_unit import LoadUnit
 from ansible_collections.llmops.inference.plugins.module_utils._measurement import _addresses
 from ansible_collections.llmops.inference.plugins.module_utils._metrics import read_sums

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.llmops.inference.plugins.module_utils._calibration import (
+from ansible_collections.llmops.inference.plugins.module_utils._calibration_records import (
     KEPT_STARTS,
     Usage,
     from_record,
@@ -23,13 +23,9 @@ from ansible_collections.llmops.inference.plugins.module_utils._calibration impo
     worst,
 )
 from ansible_collections.llmops.inference.plugins.module_utils._calibration_store import CalibrationStore
-from ansible_collections.llmops.inference.plugins.module_utils._memory import (
-    MARGIN_INSIDE,
-    MARGIN_OUTSIDE,
-    Measured,
-)
+from ansible_collections.llmops.inference.plugins.module_utils._memory import MARGIN_INSIDE, MARGIN_OUTSIDE
 from ansible_collections.llmops.inference.plugins.module_utils._placement import inputs_digest, plan
-from ansible_collections.llmops.inference.plugins.module_utils._plan import Plan, PlannedService, Settings
+from ansible_collections.llmops.inference.plugins.module_utils._plan import Measured, Plan, PlannedService, Settings
 from ansible_collections.llmops.inference.plugins.module_utils._shares import to_units, units_bytes
 from ansible_collections.llmops.inference.plugins.module_utils._startup_log import StartupLog
 from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology

@@ -14,11 +14,11 @@ import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._checkpoint import (
     CONFIG,
     INDEX,
-    checkpoint_from_geometry,
     parse_header,
     read_checkpoint,
 )
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.module_utils._model import checkpoint_from_geometry
 from ansible_collections.llmops.inference.tests.unit.scene import (
     TINY,
     named_tensors,

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._changes import Observed, decide
-from ansible_collections.llmops.inference.plugins.module_utils._deployment import api_key
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._generation import File
+from ansible_collections.llmops.inference.plugins.module_utils._generation_files import File, api_key
 from ansible_collections.llmops.inference.plugins.module_utils._health import Generation
 from ansible_collections.llmops.inference.plugins.module_utils._places import Paths
 from ansible_collections.llmops.inference.plugins.module_utils._systemd import UnitState

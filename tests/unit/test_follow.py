@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.llmops.inference.plugins.action.vllm_deployment import ActionModule
-from ansible_collections.llmops.inference.plugins.module_utils import _job
+from ansible_collections.llmops.inference.plugins.module_utils import _job, _lock
 from ansible_collections.llmops.inference.plugins.plugin_utils import _follow
 
 
@@ -35,8 +35,8 @@ class Follower(ActionModule):
 
 @pytest.fixture(autouse=True)
 def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_job, "_DIRECTORY", tmp_path / "jobs")
-    monkeypatch.setattr(_job, "_LOCK", tmp_path / "jobs/lock")
+    for module in (_job, _lock):
+        monkeypatch.setattr(module, "RUN_DIRECTORY", tmp_path / "jobs")
     monkeypatch.setattr(_follow, "POLL_SECONDS", 0.05)
 
 
@@ -51,7 +51,7 @@ def nothing(report: _job.Report) -> dict[str, Any]:
 
 
 def test_a_transaction_is_followed_to_its_result_and_its_steps_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    job = _job.detach(_job.Lock.take(), working, nothing)
+    job = _job.detach(_lock.Lock.take(), working, nothing)
     assert Follower()._follow(job["directory"], "box") == {"changed": True, "generation": 7}
     assert "box  mini" in capsys.readouterr().out
 
@@ -60,7 +60,7 @@ def test_a_step_that_takes_long_says_that_it_still_goes_on(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_follow, "SILENT_SECONDS", 0.3)
-    job = _job.detach(_job.Lock.take(), working, nothing)
+    job = _job.detach(_lock.Lock.take(), working, nothing)
     Follower()._follow(job["directory"], "box")
     said = [line.split()[-3:] for line in capsys.readouterr().out.splitlines() if "weights" in line]
     assert said[0] == ["s", "loading", "weights"]
@@ -70,7 +70,7 @@ def test_a_step_that_takes_long_says_that_it_still_goes_on(
 
 
 def test_a_host_that_does_not_answer_for_a_while_is_waited_for() -> None:
-    job = _job.detach(_job.Lock.take(), working, nothing)
+    job = _job.detach(_lock.Lock.take(), working, nothing)
     assert Follower(away=3)._follow(job["directory"], "box")["generation"] == 7
 
 
@@ -95,7 +95,7 @@ def test_while_the_way_back_is_gone_the_transaction_is_not_over() -> None:
         time.sleep(1)
         return {"rolled_back_to": 6}
 
-    job = _job.detach(_job.Lock.take(), long, back)
+    job = _job.detach(_lock.Lock.take(), long, back)
     worker = int((Path(job["directory"]) / "pids").read_text().split()[1])
     os.kill(worker, signal.SIGKILL)
     ended = Follower()._follow(job["directory"], "box")

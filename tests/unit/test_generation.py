@@ -12,11 +12,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._generation import (
-    File,
-    GenerationStore,
-    changed_paths,
-)
+from ansible_collections.llmops.inference.plugins.module_utils._generation import GenerationStore
+from ansible_collections.llmops.inference.plugins.module_utils._generation_files import File, changed_paths
 
 FILES = {
     "plan.json": File("{}"),

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._gpu_health import judged_by
-from ansible_collections.llmops.inference.plugins.module_utils._guard_bundle import sources
 from ansible_collections.llmops.inference.plugins.module_utils._plan import Plan
+from ansible_collections.llmops.inference.plugins.module_utils._programs import sources
 from ansible_collections.llmops.inference.plugins.module_utils._ticket import Ticket
 from ansible_collections.llmops.inference.tests.unit import scene
 from ansible_collections.llmops.inference.tests.unit.nvml_box import BOXES, build_standin, environment, read_box

@@ -10,17 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.llmops.inference.plugins.module_utils._calibration import usage, worst
-from ansible_collections.llmops.inference.plugins.module_utils._checkpoint import checkpoint_from_geometry
+from ansible_collections.llmops.inference.plugins.module_utils._calibration_records import usage, worst
 from ansible_collections.llmops.inference.plugins.module_utils._incidents import cause
-from ansible_collections.llmops.inference.plugins.module_utils._memory import (
-    ESTIMATES,
-    MARGIN_OUTSIDE,
-    Demand,
-    Measured,
-    demand,
-)
-from ansible_collections.llmops.inference.plugins.module_utils._plan import PlannedService
+from ansible_collections.llmops.inference.plugins.module_utils._memory import ESTIMATES, MARGIN_OUTSIDE, Demand, demand
+from ansible_collections.llmops.inference.plugins.module_utils._model import checkpoint_from_geometry
+from ansible_collections.llmops.inference.plugins.module_utils._plan import Measured, PlannedService
 from ansible_collections.llmops.inference.plugins.module_utils._shares import to_units, units_bytes
 from ansible_collections.llmops.inference.plugins.module_utils._startup_log import read_startup_log
 from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology

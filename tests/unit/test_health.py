@@ -15,8 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from ansible_collections.llmops.inference.plugins.module_utils._endpoint import Endpoint
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._health import Endpoint, generate, listening
+from ansible_collections.llmops.inference.plugins.module_utils._health import generate, listening
 
 Serve = Callable[[int, bytes], Endpoint]
 

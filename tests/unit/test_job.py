@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.llmops.inference.plugins.module_utils import _job
+from ansible_collections.llmops.inference.plugins.module_utils import _job, _lock
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 
 
 @pytest.fixture(autouse=True)
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(_job, "_DIRECTORY", tmp_path / "jobs")
-    monkeypatch.setattr(_job, "_LOCK", tmp_path / "jobs" / "lock")
+    for module in (_job, _lock):
+        monkeypatch.setattr(module, "RUN_DIRECTORY", tmp_path / "jobs")
     return tmp_path / "jobs"
 
 
@@ -57,7 +57,7 @@ def test_work_of_another_kind_says_in_its_own_words_that_it_was_killed() -> None
     def killed(how: str, told: Mapping[str, Any]) -> str:
         return f"the measurement {how}; {told['left']} is left of it"
 
-    job = _job.detach(_job.Lock.take(), work, lambda report: {"left": "nothing"}, killed)
+    job = _job.detach(_lock.Lock.take(), work, lambda report: {"left": "nothing"}, killed)
     os.kill(pids(job)[1], signal.SIGKILL)
     assert outcome(job)["msg"] == "the measurement was killed by signal 9; nothing is left of it"
 
@@ -67,7 +67,7 @@ def test_a_job_reports_its_steps_and_leaves_its_result() -> None:
         report("mini", "loading weights")
         return {"changed": True}
 
-    job = _job.detach(_job.Lock.take(), work, nothing)
+    job = _job.detach(_lock.Lock.take(), work, nothing)
     assert outcome(job) == {"changed": True}
     assert (Path(job["directory"]) / "progress").read_text() == "mini\tloading weights\t0\n"
 
@@ -79,9 +79,9 @@ def test_a_refusal_and_a_crash_are_results_too() -> None:
     def crash(report: _job.Report) -> dict[str, Any]:
         raise ZeroDivisionError("by zero")
 
-    refused = outcome(_job.detach(_job.Lock.take(), refuse, nothing))
+    refused = outcome(_job.detach(_lock.Lock.take(), refuse, nothing))
     assert refused == {"failed": True, "msg": "too large", "service": "mini"}
-    crashed = outcome(_job.detach(_job.Lock.take(), crash, nothing))
+    crashed = outcome(_job.detach(_lock.Lock.take(), crash, nothing))
     assert crashed["failed"]
     assert crashed["msg"] == "ZeroDivisionError: by zero"
     assert "test_job.py" in crashed["exception"]
@@ -93,7 +93,7 @@ def test_a_job_that_is_told_to_end_fails_in_its_own_words(process: int) -> None:
         time.sleep(30)
         return {}
 
-    job = _job.detach(_job.Lock.take(), work, nothing)
+    job = _job.detach(_lock.Lock.take(), work, nothing)
     os.kill(pids(job)[process], signal.SIGTERM)
     assert outcome(job) == {"failed": True, "msg": "the run was ended by SIGTERM"}
 
@@ -111,7 +111,7 @@ def test_of_a_job_that_is_killed_the_parent_goes_the_way_back_and_says_so(back: 
         time.sleep(30)
         return {}
 
-    job = _job.detach(_job.Lock.take(), work, lambda report: back)
+    job = _job.detach(_lock.Lock.take(), work, lambda report: back)
     os.kill(pids(job)[1], signal.SIGKILL)
     assert outcome(job) == {"failed": True, "msg": f"the transaction was killed by signal 9{said}", **back}
 
@@ -125,31 +125,31 @@ def test_the_lock_is_held_until_the_way_back_has_ended() -> None:
         time.sleep(4)
         return {"rolled_back_to": 6}
 
-    lock = _job.Lock.take()
+    lock = _lock.Lock.take()
     job = _job.detach(lock, work, back)
     lock.release()
     supervisor, worker = pids(job)
     os.kill(worker, signal.SIGKILL)
     with pytest.raises(InferenceError, match=f"being deployed or measured by process {supervisor}, since"):
-        _job.Lock.take()
+        _lock.Lock.take()
     assert outcome(job)["rolled_back_to"] == 6
-    assert _job.holder() is None or supervisor_ends(supervisor)
+    assert _lock.holder() is None or supervisor_ends(supervisor)
 
 
 def supervisor_ends(pid: int) -> bool:
     for _attempt in range(100):
         if not Path(f"/proc/{pid}").exists():
-            return _job.holder() is None
+            return _lock.holder() is None
         time.sleep(0.05)
     return False
 
 
 def test_a_second_deployment_is_refused_naming_the_first_until_it_has_ended() -> None:
     named = r"being deployed or measured by alice@controller \(play 'Serve'\), process \d+, since 20"
-    with _job.locked("alice@controller (play 'Serve')"), pytest.raises(InferenceError, match=named) as refused:
-        _job.Lock.take("bob@controller")
+    with _lock.locked("alice@controller (play 'Serve')"), pytest.raises(InferenceError, match=named) as refused:
+        _lock.Lock.take("bob@controller")
     assert str(refused.value.details["holder"]).startswith("alice@controller")
-    with _job.locked():
+    with _lock.locked():
         pass
 
 
@@ -158,9 +158,9 @@ def test_the_lock_stays_with_a_detached_job_after_its_starter_has_let_go() -> No
         time.sleep(4)
         return {}
 
-    lock = _job.Lock.take()
+    lock = _lock.Lock.take()
     job = _job.detach(lock, work, nothing)
     lock.release()
     with pytest.raises(InferenceError, match="being deployed or measured by process"):
-        _job.Lock.take()
+        _lock.Lock.take()
     outcome(job)

@@ -12,7 +12,8 @@ import pytest
 from ansible_collections.llmops.inference.plugins.module_utils import _kept
 from ansible_collections.llmops.inference.plugins.module_utils._checkpoint import read_fingerprint
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._generation import File, GenerationStore
+from ansible_collections.llmops.inference.plugins.module_utils._generation import GenerationStore
+from ansible_collections.llmops.inference.plugins.module_utils._generation_files import File
 from ansible_collections.llmops.inference.plugins.module_utils._needs import Needs
 from ansible_collections.llmops.inference.plugins.module_utils._transaction import Transaction
 from ansible_collections.llmops.inference.tests.unit import scene

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils import _environment_file
-from ansible_collections.llmops.inference.plugins.module_utils._guard_bundle import sources
+from ansible_collections.llmops.inference.plugins.module_utils._programs import sources
 
 ODD = 'say "hi" \\ to $HOME and \\"'
 SHOW = "import os; print(dict(os.environ), os.listdir('/proc/self/fd'))"

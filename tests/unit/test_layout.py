@@ -16,7 +16,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._layout import (
     Service,
     parse_layout,
 )
-from ansible_collections.llmops.inference.plugins.module_utils._wedged import Watchdog
+from ansible_collections.llmops.inference.plugins.module_utils._watchdog_settings import Watchdog
 from hypothesis import given
 from hypothesis import strategies as st
 

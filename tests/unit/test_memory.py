@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.llmops.inference.plugins.module_utils._checkpoint import checkpoint_from_geometry
 from ansible_collections.llmops.inference.plugins.module_utils._layout import parse_layout
 from ansible_collections.llmops.inference.plugins.module_utils._memory import (
     ESTIMATES,
@@ -16,6 +15,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._memory import (
     KvCache,
     demand,
 )
+from ansible_collections.llmops.inference.plugins.module_utils._model import checkpoint_from_geometry
 from ansible_collections.llmops.inference.plugins.module_utils._topology import Link
 from ansible_collections.llmops.inference.tests.unit.scene import (
     GIB,

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.llmops.inference.plugins.module_utils._checkpoint import checkpoint_from_geometry
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._multi_node import Stage, local_stages, stages
+from ansible_collections.llmops.inference.plugins.module_utils._model import checkpoint_from_geometry
 from ansible_collections.llmops.inference.plugins.module_utils._plan import Plan, PlannedService
+from ansible_collections.llmops.inference.plugins.module_utils._stages import Stage, local_stages, stages
 from ansible_collections.llmops.inference.tests.unit import scene
 from ansible_collections.llmops.inference.tests.unit.scene import GIB, QWEN3_1_7B, QWEN3_8B, QWEN3_32B
 from hypothesis import given

@@ -8,15 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.llmops.inference.plugins.module_utils._others import (
+from ansible_collections.llmops.inference.plugins.module_utils._others import numbered, own_pids, resident_bytes
+from ansible_collections.llmops.inference.plugins.module_utils._survey import read_used_by_others
+from ansible_collections.llmops.inference.plugins.module_utils._topology import (
+    Topology,
     gpu_used_by_others,
     node_used_by_others,
-    numbered,
-    own_pids,
-    resident_bytes,
 )
-from ansible_collections.llmops.inference.plugins.module_utils._survey import read_used_by_others
-from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology
 from ansible_collections.llmops.inference.tests.unit.scene import GIB, gpus, node
 
 OURS = "0::/system.slice/system-vllm.slice/vllm@mini.service\n"

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.llmops.inference.plugins.module_utils._memory import Measured, demand
+from ansible_collections.llmops.inference.plugins.module_utils._memory import demand
+from ansible_collections.llmops.inference.plugins.module_utils._plan import Measured
 from ansible_collections.llmops.inference.tests.unit.scene import (
     GIB,
     TINY,

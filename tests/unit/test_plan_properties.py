@@ -10,10 +10,10 @@ from dataclasses import replace
 from itertools import combinations, product
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.module_utils._checkpoint import Checkpoint
 from ansible_collections.llmops.inference.plugins.module_utils._choice import Effort, choose
 from ansible_collections.llmops.inference.plugins.module_utils._devices import find_devices
 from ansible_collections.llmops.inference.plugins.module_utils._memory import demand
+from ansible_collections.llmops.inference.plugins.module_utils._model import Checkpoint
 from ansible_collections.llmops.inference.plugins.module_utils._plan import Plan, Settings
 from ansible_collections.llmops.inference.plugins.module_utils._room import Room, claimed_units
 from ansible_collections.llmops.inference.plugins.module_utils._sizing import Sized, size_service

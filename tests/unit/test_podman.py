@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils import _mounts
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError, NotInstalledError
-from ansible_collections.llmops.inference.plugins.module_utils._generation import File
+from ansible_collections.llmops.inference.plugins.module_utils._generation_files import File
 from ansible_collections.llmops.inference.plugins.module_utils._layout import Service
 from ansible_collections.llmops.inference.plugins.module_utils._podman import Podman, refuse_undescribed
 from ansible_collections.llmops.inference.tests.unit import scene

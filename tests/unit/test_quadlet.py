@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._generation import File
+from ansible_collections.llmops.inference.plugins.module_utils._generation_files import File
 from ansible_collections.llmops.inference.tests.unit.container_box import IMAGE, NAMES, rendered
 
 

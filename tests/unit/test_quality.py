@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from ansible_collections.llmops.inference.plugins.filter.result_report import result_report
 from ansible_collections.llmops.inference.plugins.module_utils._client import Client, warm_up
+from ansible_collections.llmops.inference.plugins.module_utils._endpoint import Endpoint
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._health import Endpoint
 from ansible_collections.llmops.inference.plugins.module_utils._quality import (
     Text,
     agreement,

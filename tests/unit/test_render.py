@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.llmops.inference.plugins.module_utils import _environment_file, _render, _units
-from ansible_collections.llmops.inference.plugins.module_utils._engine import Engine, check_engine_args
+from ansible_collections.llmops.inference.plugins.module_utils._engine import check_engine_args
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._generation import File, changed_paths
+from ansible_collections.llmops.inference.plugins.module_utils._generation_files import File, changed_paths
 from ansible_collections.llmops.inference.plugins.module_utils._gpu_health import DEFAULT_ANSWERS
+from ansible_collections.llmops.inference.plugins.module_utils._installed import Engine
 from ansible_collections.llmops.inference.plugins.module_utils._places import Paths
 from ansible_collections.llmops.inference.plugins.module_utils._ticket import Ticket
 from ansible_collections.llmops.inference.tests.unit import scene

@@ -20,9 +20,10 @@ from pathlib import Path
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils import _deployment, _ticket
 from ansible_collections.llmops.inference.plugins.module_utils._changes import Changes
-from ansible_collections.llmops.inference.plugins.module_utils._deployment import Deployment, tickets
+from ansible_collections.llmops.inference.plugins.module_utils._deployment import Deployment
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._generation import File, GenerationStore
+from ansible_collections.llmops.inference.plugins.module_utils._generation import GenerationStore
+from ansible_collections.llmops.inference.plugins.module_utils._generation_files import File, tickets
 from ansible_collections.llmops.inference.plugins.module_utils._places import RAY_HEAD_UNIT, Paths
 from ansible_collections.llmops.inference.plugins.module_utils._systemd import Systemd
 from ansible_collections.llmops.inference.plugins.module_utils._ticket import Ticket

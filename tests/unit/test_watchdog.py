@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.llmops.inference.plugins.module_utils import _requests, _watchdog
 from ansible_collections.llmops.inference.plugins.module_utils._ticket import Ticket
 from ansible_collections.llmops.inference.plugins.module_utils._watchdog import Running
-from ansible_collections.llmops.inference.plugins.module_utils._wedged import Watchdog
+from ansible_collections.llmops.inference.plugins.module_utils._watchdog_settings import Watchdog
 
 NOBODY = 9  # a port on which nothing listens
 

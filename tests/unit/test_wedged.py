@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from ansible_collections.llmops.inference.plugins.module_utils._metrics import Metrics
-from ansible_collections.llmops.inference.plugins.module_utils._wedged import Look, Watchdog, Watched, judge
+from ansible_collections.llmops.inference.plugins.module_utils._watchdog_settings import Watchdog
+from ansible_collections.llmops.inference.plugins.module_utils._wedged import Look, Watched, judge
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.llmops.inference.plugins.module_utils._checkpoint import checkpoint_from_geometry
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._geometry import Geometry
+from ansible_collections.llmops.inference.plugins.module_utils._model import checkpoint_from_geometry
 from ansible_collections.llmops.inference.plugins.module_utils._weights import (
     TensorGroup,
     group_tensors,

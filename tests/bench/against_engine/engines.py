@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.module_utils._engine import Engine
+from ansible_collections.llmops.inference.plugins.module_utils._endpoint import Endpoint
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._health import Endpoint, generate, listening
+from ansible_collections.llmops.inference.plugins.module_utils._health import generate, listening
 from ansible_collections.llmops.inference.plugins.module_utils._incidents import cause
+from ansible_collections.llmops.inference.plugins.module_utils._installed import Engine
 from ansible_collections.llmops.inference.plugins.module_utils._numa import read_numa_nodes
 
 TIMEOUT_SECONDS = 240.0

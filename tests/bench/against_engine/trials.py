@@ -24,12 +24,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.module_utils._calibration import Usage
+from ansible_collections.llmops.inference.plugins.module_utils._calibration_records import Usage
 from ansible_collections.llmops.inference.plugins.module_utils._calibration_store import CalibrationStore
-from ansible_collections.llmops.inference.plugins.module_utils._checkpoint import Checkpoint
+from ansible_collections.llmops.inference.plugins.module_utils._endpoint import Endpoint
 from ansible_collections.llmops.inference.plugins.module_utils._engine import config, config_text, environment
-from ansible_collections.llmops.inference.plugins.module_utils._health import Endpoint
 from ansible_collections.llmops.inference.plugins.module_utils._layout import Service, parse_layout
+from ansible_collections.llmops.inference.plugins.module_utils._model import Checkpoint
 from ansible_collections.llmops.inference.plugins.module_utils._nvml import read_topology
 from ansible_collections.llmops.inference.plugins.module_utils._others import resident_bytes, unit_pids
 from ansible_collections.llmops.inference.plugins.module_utils._placement import plan
