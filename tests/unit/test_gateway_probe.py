@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
+from ansible_collections.llmops.inference.plugins.lookup.program_archive import archive
 from ansible_collections.llmops.inference.plugins.module_utils._gateway_probe import (
     Verdict,
     watches_of,
@@ -76,13 +76,8 @@ def test_its_settings_name_every_server() -> None:
     assert watches["model-mini/a:mini"].deadline == 30
 
 
-def test_what_the_role_installs_runs_by_itself(tmp_path: Path) -> None:
-    programs = yaml.safe_load((ROLE / "vars/main.yml").read_text())["__vllm_gateway_programs"]
-    for program in programs:
-        source = program["src"].replace("{{ role_path }}", str(ROLE))
-        path = tmp_path / program["dest"]
-        path.parent.mkdir(exist_ok=True)
-        path.write_text((ROLE / "files" / source).read_text())
+def test_the_program_of_the_role_runs_without_ansible(tmp_path: Path) -> None:
+    (tmp_path / "vllm_gateway").write_bytes(archive(ROLE / "files" / "vllm_gateway"))
     # Without a gateway there is nothing to save; getting there imports all that was installed.
     command = [sys.executable, "-B", str(tmp_path / "vllm_gateway"), "save-state"]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, env={}, cwd=tmp_path)

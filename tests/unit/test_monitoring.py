@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from ansible_collections.llmops.inference.plugins.lookup.program_archive import archive
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.plugin_utils._monitoring import (
     addresses_of,
@@ -65,15 +65,9 @@ def test_a_relay_may_talk_to_the_addresses_that_engines_listen_on() -> None:
     assert engine_addresses_of({"vllm_services_layout": layout}) == ["10.0.0.11"]
 
 
-def test_what_an_engine_host_gets_is_all_that_it_runs(tmp_path: Path) -> None:
-    variables = yaml.safe_load((ROLES / "vllm_monitoring" / "vars" / "main.yml").read_text(encoding="utf-8"))
-    package = tmp_path / "llmops_inference"
-    package.mkdir()
-    for module in variables["__vllm_monitoring_modules"]:
-        source = ROLES.parent / "plugins" / "module_utils" / f"{module}.py"
-        (package / source.name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+def test_the_program_of_an_engine_host_runs_without_ansible(tmp_path: Path) -> None:
     program = tmp_path / "vllm_metrics"
-    program.write_text((ROLES / "vllm_monitoring" / "files" / program.name).read_text(encoding="utf-8"))
+    program.write_bytes(archive(ROLES / "vllm_monitoring" / "files" / program.name))
     ran = subprocess.run(
         [sys.executable, "-B", program, "relay", tmp_path / "absent.json"],
         cwd=tmp_path,
@@ -83,11 +77,3 @@ def test_what_an_engine_host_gets_is_all_that_it_runs(tmp_path: Path) -> None:
         check=False,
     )
     assert "FileNotFoundError" in ran.stderr, "all is imported before the settings are read"
-    loaded = [path.stem for path in package.iterdir() if path.suffix == ".py"]
-    unused = [module for module in loaded if not _is_imported(module, package)]
-    assert unused == ["_metrics_relay"], "by the program alone"
-
-
-def _is_imported(module: str, package: Path) -> bool:
-    texts = [path.read_text(encoding="utf-8") for path in package.iterdir() if path.stem != module]
-    return any(f"from .{module} import" in text or f"from . import {module}" in text for text in texts)

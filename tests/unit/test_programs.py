@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.llmops.inference.plugins.module_utils._guard_bundle import sources
+from ansible_collections.llmops.inference.plugins.module_utils._programs import sources
 
 
 @pytest.fixture
