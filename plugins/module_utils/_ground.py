@@ -1,26 +1,31 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Planning many layouts of one host: what every plan of it rests on is read once."""
+"""The inputs of a plan that only a host can tell: its machine, its models, and the memory that others hold."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ._arguments import settings_from
 from ._calibration_store import CalibrationStore
+from ._checkpoint import CONFIG, read_checkpoint
+from ._devices import device_id
+from ._errors import InferenceError
 from ._gpu_health import judged_by
 from ._journal import Journal
 from ._layout import Service
-from ._model import Checkpoint
+from ._model import Checkpoint, checkpoint_from_geometry
 from ._nvml import import_from, read_topology
+from ._others import own_pids, resident_bytes
 from ._placement import plan
 from ._plan import Measured, Plan, Settings
-from ._survey import read_used_by_others, stated_bytes
 from ._systemd import RunCommand
-from ._topology import Topology
+from ._topology import Topology, gpu_used_by_others, node_used_by_others
+from ._values import as_integer, shown
 from ._xid import with_xids
 
 
@@ -62,3 +67,53 @@ def read_ground(params: Mapping[str, Any], run: RunCommand) -> Ground:
     others = {**read_used_by_others(topology, settings.accelerator), **stated}
     usable = judged_by(params["gpu_health"], topology)
     return Ground(settings, topology, usable, others, CalibrationStore().measured())
+
+
+def read_models(services: Iterable[Service]) -> dict[str, Checkpoint]:
+    """Return name -> model: read from its directory, from its stated geometry where there is no directory.
+
+    A geometry stated for a model that is there overrides single values of its config.json, or, with its
+    ``parameters`` or ``weights_bytes``, the whole model. Raises one
+    InferenceError that lists every model that cannot be read.
+    """
+    models: dict[str, Checkpoint] = {}
+    problems: list[str] = []
+    for service in services:
+        try:
+            models[service.name] = _read_model(service)
+        except InferenceError as error:
+            problems.append(f"service {service.name!r}: {error}")
+    if problems:
+        raise InferenceError(" ".join(problems), errors=problems)
+    return models
+
+
+def read_used_by_others(topology: Topology, accelerator: str, proc: str = "/proc") -> Mapping[str, int]:
+    """Return device id -> bytes that are in use on this host and not by a service of ours."""
+    pids = own_pids(proc)
+    if accelerator == "cpu":
+        nodes = node_used_by_others(topology, resident_bytes(pids, proc))
+        return {f"numa:{index}": size for index, size in nodes.items()}
+    used = gpu_used_by_others(topology, pids)
+    return {device_id(gpu): used[gpu.index] for gpu in topology.gpus}
+
+
+def _read_model(service: Service) -> Checkpoint:
+    stated = service.geometry or {}
+    if not (Path(service.model) / CONFIG).is_file() and stated:
+        return checkpoint_from_geometry(stated)
+    if "parameters" in stated or "weights_bytes" in stated:
+        # A whole model is stated: it is what is planned; the files are still read, and refused where broken.
+        return replace(checkpoint_from_geometry(stated), fingerprint=read_checkpoint(service.model).fingerprint)
+    return read_checkpoint(service.model, stated)
+
+
+def stated_bytes(used_by_others: Mapping[str, object] | None) -> dict[str, int]:
+    """Return a user's own statement of what others use, in bytes; InferenceError for what is no size."""
+    result = {}
+    for device, size in (used_by_others or {}).items():
+        number = as_integer(size)
+        if number is None or number < 0:
+            raise InferenceError(f"used_by_others: {shown(size)} for {device} is no number of bytes.")
+        result[device] = number
+    return result

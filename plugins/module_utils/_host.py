@@ -23,9 +23,10 @@ from ._errors import InferenceError, NotInstalledError
 from ._generation import GenerationStore
 from ._generation_files import File, endpoints, tickets
 from ._gpu_health import judged_by
+from ._ground import read_models, read_used_by_others
 from ._health import generate
 from ._history import history, window
-from ._interfaces import read_interfaces
+from ._installed import read_engine
 from ._journal import Journal
 from ._layout import Service, parse_layout
 from ._lock import holder
@@ -34,12 +35,10 @@ from ._placement import inputs_digest, plan
 from ._places import PLAN_FILE, Paths
 from ._plan import Plan, PlannedService
 from ._podman import Podman, refuse_undescribed
-from ._ports import listen_problem
+from ._ports import listen_problem, read_interfaces
 from ._programs import sources
 from ._rows import service_row
-from ._runtime import read_engine
 from ._served import read_plan
-from ._survey import read_models, read_used_by_others
 from ._systemd import RunCommand, Systemd
 from ._transaction import TransactionRecord
 from ._unit_links import UnitLinks

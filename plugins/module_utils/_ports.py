@@ -1,12 +1,16 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a port or a unix socket can be listened on, asked of the kernel in the only way that answers: by trying."""
+"""The network of this host: addresses of its interfaces, and ports and sockets that are free."""
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+
+from ._errors import InferenceError
+from ._systemd import RunCommand
 
 
 def listen_problem(host: str, port: int | None) -> str | None:
@@ -38,3 +42,16 @@ def clear_socket(path: str) -> str | None:
             os.unlink(path)
             return None
     return f"cannot listen on {path}: another process does; stop it"
+
+
+def read_interfaces(run_command: RunCommand) -> dict[str, str]:
+    """Return address -> name of the interface that has it; InferenceError where the host does not tell."""
+    status, out, error = run_command(["ip", "-json", "address", "show", "up"])
+    if status != 0:
+        raise InferenceError(f"cannot read the network interfaces of this host: {(error or out).strip()}")
+    return {
+        address["local"]: interface["ifname"]
+        for interface in json.loads(out)
+        for address in interface.get("addr_info", ())
+        if "local" in address
+    }

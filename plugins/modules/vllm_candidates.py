@@ -120,7 +120,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS, PLAN_OPTIONS
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._ground import read_ground
+from ansible_collections.llmops.inference.plugins.module_utils._ground import read_ground, read_models
 from ansible_collections.llmops.inference.plugins.module_utils._layout import parse_layout
 from ansible_collections.llmops.inference.plugins.module_utils._search_space import (
     Found,
@@ -129,7 +129,6 @@ from ansible_collections.llmops.inference.plugins.module_utils._search_space imp
     planner,
     read_space,
 )
-from ansible_collections.llmops.inference.plugins.module_utils._survey import read_models
 from ansible_collections.llmops.inference.plugins.module_utils._systemd import RunCommand
 
 OPTIONS = {

@@ -21,9 +21,9 @@ from ansible_collections.llmops.inference.plugins.module_utils._installed import
     engine_record,
     forget_images,
     image_record,
+    read_engine,
     tools_record,
 )
-from ansible_collections.llmops.inference.plugins.module_utils._runtime import read_engine
 
 FILES = "lib/python3.11/site-packages/vllm-0.32.0.dist-info/RECORD"
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible_collections.llmops.inference.plugins.module_utils._ground import read_used_by_others
 from ansible_collections.llmops.inference.plugins.module_utils._others import numbered, own_pids, resident_bytes
-from ansible_collections.llmops.inference.plugins.module_utils._survey import read_used_by_others
 from ansible_collections.llmops.inference.plugins.module_utils._topology import (
     Topology,
     gpu_used_by_others,

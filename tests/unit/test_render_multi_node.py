@@ -20,8 +20,8 @@ from ansible_collections.llmops.inference.plugins.module_utils._errors import In
 from ansible_collections.llmops.inference.plugins.module_utils._generation_files import File
 from ansible_collections.llmops.inference.plugins.module_utils._gpu_health import DEFAULT_ANSWERS
 from ansible_collections.llmops.inference.plugins.module_utils._installed import Engine
-from ansible_collections.llmops.inference.plugins.module_utils._interfaces import read_interfaces
 from ansible_collections.llmops.inference.plugins.module_utils._places import Paths
+from ansible_collections.llmops.inference.plugins.module_utils._ports import read_interfaces
 from ansible_collections.llmops.inference.plugins.module_utils._ticket import Ticket
 from ansible_collections.llmops.inference.plugins.module_utils._unit_links import UnitLinks
 from ansible_collections.llmops.inference.tests.unit import scene

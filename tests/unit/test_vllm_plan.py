@@ -17,8 +17,8 @@ from ansible_collections.llmops.inference.plugins.module_utils._arguments import
 from ansible_collections.llmops.inference.plugins.module_utils._checkpoint import CONFIG
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._gpu_health import DEFAULT_ANSWERS
+from ansible_collections.llmops.inference.plugins.module_utils._ground import read_models, stated_bytes
 from ansible_collections.llmops.inference.plugins.module_utils._model import checkpoint_from_geometry
-from ansible_collections.llmops.inference.plugins.module_utils._survey import read_models, stated_bytes
 from ansible_collections.llmops.inference.plugins.modules.vllm_plan import OPTIONS, RETURN, make_plan
 from ansible_collections.llmops.inference.tests.unit.ad_hoc import run_module
 from ansible_collections.llmops.inference.tests.unit.nvml_box import BOXES, build_standin

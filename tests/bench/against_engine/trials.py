@@ -28,17 +28,17 @@ from ansible_collections.llmops.inference.plugins.module_utils._calibration_reco
 from ansible_collections.llmops.inference.plugins.module_utils._calibration_store import CalibrationStore
 from ansible_collections.llmops.inference.plugins.module_utils._endpoint import Endpoint
 from ansible_collections.llmops.inference.plugins.module_utils._engine import config, config_text, environment
+from ansible_collections.llmops.inference.plugins.module_utils._ground import read_models, read_used_by_others
+from ansible_collections.llmops.inference.plugins.module_utils._installed import read_engine
 from ansible_collections.llmops.inference.plugins.module_utils._layout import Service, parse_layout
 from ansible_collections.llmops.inference.plugins.module_utils._model import Checkpoint
 from ansible_collections.llmops.inference.plugins.module_utils._nvml import read_topology
 from ansible_collections.llmops.inference.plugins.module_utils._others import resident_bytes, unit_pids
 from ansible_collections.llmops.inference.plugins.module_utils._placement import plan
 from ansible_collections.llmops.inference.plugins.module_utils._plan import Plan, PlannedService, Settings
-from ansible_collections.llmops.inference.plugins.module_utils._runtime import read_engine
 from ansible_collections.llmops.inference.plugins.module_utils._shares import UNITS, to_units, units_bytes
 from ansible_collections.llmops.inference.plugins.module_utils._sizing import FIT_LEAST_TOKENS
 from ansible_collections.llmops.inference.plugins.module_utils._startup_log import read_startup_log
-from ansible_collections.llmops.inference.plugins.module_utils._survey import read_models, read_used_by_others
 from ansible_collections.llmops.inference.plugins.module_utils._systemd import Systemd
 from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology
 from ansible_collections.llmops.inference.plugins.module_utils._usage import Gauge, Recorder
