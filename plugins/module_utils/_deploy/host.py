@@ -23,9 +23,10 @@ from .._generation.serving import read_plan
 from .._generation.store import GenerationStore
 from .._generation.transaction import TransactionRecord
 from .._generation.unit_links import UnitLinks
-from .._gpu.health import judged_by
+from .._gpu.health import apply_health_policy
 from .._gpu.nvml import import_from, read_topology
 from .._gpu.xid import pci_address, with_xids
+from .._host.job import OnStep
 from .._host.lock import holder
 from .._host.network import listen_problem, read_interfaces
 from .._host.podman import Podman, refuse_undescribed
@@ -42,14 +43,14 @@ from .._render import mounts as container_mounts
 from .._render.engine_config import check_engine_args
 from . import kept as kept_generations
 from .changes import Changes, Observed
-from .deployment import MEASURED_TOKENS, Deployment, Report
+from .deployment import MEASURED_TOKENS, Deployment
 from .inputs import read_models, read_used_by_others
 from .programs import sources
 from .status import service_row
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Desired:
     """What a host shall become: the plan, and the files of the generation that carries it out.
 
     ``number`` is that of a generation that is kept, whose plan is None where another version of the collection made it.
@@ -79,7 +80,7 @@ class Host:
         self.store = GenerationStore(self.paths.config_root, _group_id(params["group"]))
         self.record = TransactionRecord(self.paths.transaction)
 
-    def deployment(self, report: Report = lambda service, text: None) -> Deployment:
+    def deployment(self, report: OnStep = lambda service, text: None) -> Deployment:
         """The transaction of this host, to look with, or to return with from one that was interrupted."""
         links, seconds = UnitLinks(self.paths), self._params["gate_timeout"]
         return Deployment(self.store, self.record, self._systemd, links, seconds, report=report)
@@ -88,7 +89,7 @@ class Host:
         """The files of the last generation that served."""
         return self.store.read(self.deployment().base())
 
-    def transaction(self, wanted: Wanted, report: Report) -> Deployment:
+    def transaction(self, wanted: Desired, report: OnStep) -> Deployment:
         """The transaction that applies ``wanted``; ``report(service, text)`` is told every step.
 
         What the started services use is recorded for plans to come.
@@ -105,7 +106,7 @@ class Host:
             by=by or "somebody",
         )
 
-    def _recorder(self, wanted: Wanted, report: Report) -> Callable[[str], None]:
+    def _recorder(self, wanted: Desired, report: OnStep) -> Callable[[str], None]:
         if wanted.plan is None:
             return lambda service: None
         gauge = Gauge(wanted.plan, self._systemd, endpoints(wanted.files))
@@ -114,7 +115,7 @@ class Host:
     def _calibration(self) -> CalibrationStore:
         return CalibrationStore(group_id=_group_id(self._params["group"]))
 
-    def wanted(self) -> Wanted:
+    def desired(self) -> Desired:
         """Plan the layout for this host and render it, having checked everything that can be known before a start."""
         params = self._params
         settings = settings_from(params)
@@ -124,7 +125,9 @@ class Host:
             check_engine_args(service, engine)
         models = read_models(services)
         self._check_access(service.model for service in services)
-        topology = judged_by(params["gpu_health"], with_xids(read_topology(), self._journal.xids_since_boot()))
+        topology = apply_health_policy(
+            params["gpu_health"], with_xids(read_topology(), self._journal.xids_since_boot())
+        )
         made = self._plan_in_force(inputs_digest(services, topology, models, settings))
         if made is None:
             others = read_used_by_others(topology, settings.accelerator)
@@ -136,7 +139,7 @@ class Host:
         containers = self._containers(engine.image, services, made) if engine.image else None
         key = self.store.digest_key()
         box = generation.Box(engine, self.paths, minors, params["gpu_health"], key, interfaces, containers)
-        return Wanted(made, generation.generation(made, services, box, sources()))
+        return Desired(made, generation.generation(made, services, box, sources()))
 
     def _containers(self, image: str, services: Sequence[Service], made: Plan) -> quadlet.Containers:
         """What the services' containers are made of, having checked that they can run."""
@@ -154,15 +157,15 @@ class Host:
         mounts = {service.name: container_mounts.read_only(service) for service in services}
         return quadlet.Containers(image, user.pw_uid, user.pw_gid, mounts)
 
-    def kept(self, number: int | None) -> Wanted:
+    def kept(self, number: int | None) -> Desired:
         """A kept generation, by default the one that served before; refused where it cannot serve as it did."""
         base = self.deployment().base()
-        chosen = kept_generations.choose(self.store, number, base)
+        chosen = kept_generations.choose_generation(self.store, number, base)
         kept_generations.refuse_unusable(self.store, chosen, self.podman.has_image)
         files = self.store.read(chosen)
         made = read_plan(files)
         self._check_access(sorted({planned.model for planned in made.services}) if made else [])
-        return Wanted(made, files, chosen)
+        return Desired(made, files, chosen)
 
     def _plan_in_force(self, digest: str) -> Plan | None:
         """The deployed plan, if it was made from the same statements of user and hardware.
@@ -186,13 +189,13 @@ class Host:
         for model in models:
             refuse_unreadable(model, user.pw_name, user.pw_uid, user.pw_gid)
 
-    def refuse_unfit(self, changes: Changes, wanted: Wanted) -> None:
+    def refuse_unfit(self, changes: Changes, wanted: Desired) -> None:
         """Refuse what would be found only after something has stopped: a port that is taken, a unit that is none."""
         self._refuse_taken_ports(changes, wanted)
         if changes.any:
             self.podman.refuse_quadlets(wanted.files)
 
-    def _refuse_taken_ports(self, changes: Changes, wanted: Wanted) -> None:
+    def _refuse_taken_ports(self, changes: Changes, wanted: Desired) -> None:
         """Refuse a port that somebody else holds; those of our own services are about to be freed."""
         known = [tickets(files) for files in (self.served(), self.store.in_force())]
         running = self._systemd.states(sorted({name for found in known for name in found}))
@@ -215,7 +218,7 @@ class Host:
         services = [self._describe_one(name, observed[name], planned.get(name), files, measure) for name in names]
         return {
             "generation": self.store.current(),
-            "generations": kept_generations.describe(self.store, interrupted, self.podman.has_image),
+            "generations": kept_generations.describe_generations(self.store, interrupted, self.podman.has_image),
             "transaction": None if interrupted is None else {**vars(interrupted), "holder": holder()},
             "plan": json.loads(made.text) if made else None,
             "services": [
@@ -271,7 +274,7 @@ class Host:
             "problem": problem,
         }
 
-    def diff(self, changes: Changes, wanted: Wanted) -> list[dict[str, str]]:
+    def diff(self, changes: Changes, wanted: Desired) -> list[dict[str, str]]:
         """What changes on disk, before and after, without secrets and without the code that units run."""
         base = self.deployment().base()
         before, damage = self.store.read(base), self.store.damage(base)

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._engine.api import Generation
+from .._engine.api import Completion
 from .._engine.endpoint import Endpoint
 from .._plan.plan import Plan, PlannedService
 from .changes import Changes
 
 
 def service_row(
-    name: str, planned: PlannedService | None, endpoint: Endpoint | None, brought: Generation | None
+    name: str, planned: PlannedService | None, endpoint: Endpoint | None, brought: Completion | None
 ) -> dict[str, Any]:
     """A service as planned and as it answered; None for what there is no plan, no address or no answer of."""
     return {
@@ -32,7 +32,7 @@ def service_row(
 
 
 def deployed_rows(
-    made: Plan | None, changes: Changes, measured: Mapping[str, Generation] | None, endpoints: Mapping[str, Endpoint]
+    made: Plan | None, changes: Changes, measured: Mapping[str, Completion] | None, endpoints: Mapping[str, Endpoint]
 ) -> list[dict[str, Any]]:
     """Every service of a deployment, in start order where there is a plan that says it, and what was done with it.
 
