@@ -26,7 +26,7 @@ TRANSLATIONS = sorted((ROOT / "docs" / "fr").glob("*.md"))
 WITHOUT_A_LINE = {"engine_error", "unknown"}
 OF_ROLES = r"vllm_(?:runtime|models|services|gateway|validation|experiment|bundle|monitoring)_\w+"
 # Programs that other tests run with these very arguments, or that a user has of somebody else.
-OTHER_PROGRAMS = {"python3", "ansible-galaxy", "export", "ansible-inventory", "sha256sum"}
+OTHER_PROGRAMS = {"python3", "ansible-galaxy", "export", "ansible-inventory", "sha256sum", "git", "molecule"}
 
 
 @EVERY_PAGE
