@@ -14,17 +14,17 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible_collections.llmops.inference.plugins.module_utils._bundle_check import check_all, read
-from ansible_collections.llmops.inference.plugins.module_utils._bundle_digests import Digests
-from ansible_collections.llmops.inference.plugins.module_utils._bundle_manifest import (
+from ansible_collections.llmops.inference.plugins.module_utils._bundle.check import check_all, read
+from ansible_collections.llmops.inference.plugins.module_utils._bundle.digests import Digests
+from ansible_collections.llmops.inference.plugins.module_utils._bundle.manifest import (
     MANIFEST_FILE,
     SIGNATURE_FILE,
     Manifest,
     check_pin,
 )
-from ansible_collections.llmops.inference.plugins.module_utils._bundle_parts import refuse_without_room
+from ansible_collections.llmops.inference.plugins.module_utils._bundle.parts import refuse_without_room
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._bundle_signature import check_signature
+from ansible_collections.llmops.inference.plugins.plugin_utils._action.bundle_signature import check_signature
 
 # What lies on the host twice for a moment at the most, unless a single file has more (bytes).
 _BATCH_BYTES = 2 << 30

@@ -62,8 +62,12 @@ _value:
 
 def guidellm_results(content: object, service: str, model: str, scenario: str = "standard") -> list[dict[str, Any]]:
     """Return the services of a file."""
-    from ansible_collections.llmops.inference.plugins.module_utils._guidellm_file import read_guidellm_file
-    from ansible_collections.llmops.inference.plugins.module_utils._result import SCENARIOS, ServiceResult, plain
+    from ansible_collections.llmops.inference.plugins.module_utils._benchmark.guidellm_file import read_guidellm_file
+    from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import (
+        SCENARIOS,
+        ServiceResult,
+        plain,
+    )
 
     if scenario not in SCENARIOS:
         raise AnsibleFilterError(f"scenario is {scenario!r:.80}; one of {', '.join(SCENARIOS)} is expected.")

@@ -47,7 +47,7 @@ _value:
 
 def hosts_agreement(groups: Mapping[str, Sequence[str]], parts: Mapping[str, Any], forks: int) -> dict[str, list[str]]:
     """Return problems and services to restart."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._several_hosts import agreement
+    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.several_hosts import agreement
 
     return agreement(groups, parts, forks)
 

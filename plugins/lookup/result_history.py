@@ -43,7 +43,7 @@ from typing import Any
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._history import read_history
+from ansible_collections.llmops.inference.plugins.plugin_utils._report.history import read_history
 
 
 class LookupModule(LookupBase):

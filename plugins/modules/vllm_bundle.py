@@ -144,9 +144,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmops.inference.plugins.module_utils._bundle_digests import Digests
-from ansible_collections.llmops.inference.plugins.module_utils._bundle_manifest import MANIFEST_FILE, Manifest
-from ansible_collections.llmops.inference.plugins.module_utils._bundle_parts import Part, free_bytes, put
+from ansible_collections.llmops.inference.plugins.module_utils._bundle.digests import Digests
+from ansible_collections.llmops.inference.plugins.module_utils._bundle.manifest import MANIFEST_FILE, Manifest
+from ansible_collections.llmops.inference.plugins.module_utils._bundle.parts import Part, free_bytes, put
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 
 _PYTHON = "import platform, sys; print('python%d.%d-%s' % (*sys.version_info[:2], platform.machine()))"

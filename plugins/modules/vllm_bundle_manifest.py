@@ -65,9 +65,9 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmops.inference.plugins.module_utils._bundle_check import entries
-from ansible_collections.llmops.inference.plugins.module_utils._bundle_digests import Digests
-from ansible_collections.llmops.inference.plugins.module_utils._bundle_manifest import (
+from ansible_collections.llmops.inference.plugins.module_utils._bundle.check import entries
+from ansible_collections.llmops.inference.plugins.module_utils._bundle.digests import Digests
+from ansible_collections.llmops.inference.plugins.module_utils._bundle.manifest import (
     MANIFEST_FILE,
     SIGNATURE_FILE,
     Manifest,

@@ -119,18 +119,17 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS, PLAN_OPTIONS
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.inputs import read_ground, read_models
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._ground import read_ground
-from ansible_collections.llmops.inference.plugins.module_utils._layout import parse_layout
-from ansible_collections.llmops.inference.plugins.module_utils._search_space import (
+from ansible_collections.llmops.inference.plugins.module_utils._host.systemd import RunCommand
+from ansible_collections.llmops.inference.plugins.module_utils._plan.candidates import (
     Found,
     default_space,
     find_candidates,
     planner,
     read_space,
 )
-from ansible_collections.llmops.inference.plugins.module_utils._survey import read_models
-from ansible_collections.llmops.inference.plugins.module_utils._systemd import RunCommand
+from ansible_collections.llmops.inference.plugins.module_utils._plan.layout import parse_layout
 
 OPTIONS = {
     **PLAN_OPTIONS,

@@ -317,17 +317,18 @@ from pathlib import Path
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmops.inference.plugins.module_utils import _kept
 from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS, PLAN_OPTIONS
-from ansible_collections.llmops.inference.plugins.module_utils._changes import Changes
-from ansible_collections.llmops.inference.plugins.module_utils._deployment import endpoints
+from ansible_collections.llmops.inference.plugins.module_utils._deploy import kept
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.changes import Changes
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.host import Host, Wanted
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.status import deployed_rows
+from ansible_collections.llmops.inference.plugins.module_utils._engine.installed import forget_images
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError, NotInstalledError
-from ansible_collections.llmops.inference.plugins.module_utils._host import Host, Wanted
-from ansible_collections.llmops.inference.plugins.module_utils._installed import forget_images
-from ansible_collections.llmops.inference.plugins.module_utils._job import Lock, Report, detach, locked
+from ansible_collections.llmops.inference.plugins.module_utils._generation.files import endpoints
+from ansible_collections.llmops.inference.plugins.module_utils._generation.transaction import Transaction
+from ansible_collections.llmops.inference.plugins.module_utils._host.job import Report, detach
+from ansible_collections.llmops.inference.plugins.module_utils._host.lock import Lock, locked
 from ansible_collections.llmops.inference.plugins.module_utils._places import Paths
-from ansible_collections.llmops.inference.plugins.module_utils._rows import deployed_rows
-from ansible_collections.llmops.inference.plugins.module_utils._transaction import Transaction
 
 OPTIONS = {
     **PLAN_OPTIONS,
@@ -364,7 +365,7 @@ class Deploy:
         """Delete everything that deployments made."""
         deployment = self.host.deployment()
         with self._locked():
-            images = _kept.images(self.host.store)
+            images = kept.images(self.host.store)
             changed = deployment.present() if self.module.check_mode else deployment.remove()
             if not self.module.check_mode:
                 self._remove_unneeded(set(), images)
@@ -417,8 +418,8 @@ class Deploy:
         deployment = self.host.transaction(wanted, report)
         generation = self.host.store.current()
         if changes.any:
-            engines = _kept.engines(self.host.store, self.module.params["engine_root"])
-            images = _kept.images(self.host.store)
+            engines = kept.engines(self.host.store, self.module.params["engine_root"])
+            images = kept.images(self.host.store)
             generation = deployment.apply(
                 changes, wanted.files, self.module.params["keep_generations"], kept=wanted.number
             )
@@ -435,10 +436,10 @@ class Deploy:
         if not self.module.params["remove_engines"]:
             return
         root = self.module.params["engine_root"]
-        for tree in engines - _kept.engines(self.host.store, root):
+        for tree in engines - kept.engines(self.host.store, root):
             report("host", f"removing {tree}")
             shutil.rmtree(tree, ignore_errors=True)
-        unneeded = images - _kept.images(self.host.store)
+        unneeded = images - kept.images(self.host.store)
         forget_images(Path(root), unneeded)
         for image in unneeded:
             report("host", f"removing the image {image}")

@@ -120,7 +120,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._haproxy import (
+from ansible_collections.llmops.inference.plugins.module_utils._gateway.haproxy import (
     MASTER_SOCKET,
     STATE_FILE,
     Gateway,

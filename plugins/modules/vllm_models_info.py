@@ -103,7 +103,7 @@ models:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmops.inference.plugins.module_utils._model_files import look
+from ansible_collections.llmops.inference.plugins.module_utils._model.directory import look
 
 OPTIONS = {
     "models": {

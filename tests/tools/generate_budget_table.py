@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.module_utils._plan import (
+from ansible_collections.llmops.inference.plugins.module_utils._plan.plan import (
     INSIDE_SHARE,
     OUTSIDE_SHARE,
     Plan,
     PlannedDevice,
 )
-from ansible_collections.llmops.inference.plugins.module_utils._shares import UNITS, units_bytes
+from ansible_collections.llmops.inference.plugins.module_utils._plan.shares import UNITS, units_bytes
 from ansible_collections.llmops.inference.tests.tools.generated_parts import rewritten
 from ansible_collections.llmops.inference.tests.unit.scene import GIB, box, planned, reference_layout
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.module_utils._result import (
+from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import (
     EngineCounters,
     Environment,
     Incident,
@@ -23,7 +23,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._result import (
     Result,
     ServiceResult,
 )
-from ansible_collections.llmops.inference.plugins.plugin_utils._statistics import schedule
+from ansible_collections.llmops.inference.plugins.plugin_utils._report.statistics import schedule
 from ansible_collections.llmops.inference.tests.unit.scene import GIB
 
 ENVIRONMENT = Environment(
