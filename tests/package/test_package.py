@@ -21,6 +21,7 @@ BIN = Path(sys.executable).parent
 # What a package may hold, by the first part of its path.
 CONTENT = {
     *("MANIFEST.json", "FILES.json", "README.md", "LICENSE", "CHANGELOG.rst", "ee-bindep.txt", "ee-requirements.txt"),
+    *("CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md"),
     *("awx", "changelogs", "docs", "execution-environment", "inventories", "meta", "playbooks", "plugins", "roles"),
 }
 # What lies around in a checkout that somebody works in.
