@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from .._plan.plan import Measured
+from .._values import MIB
 from .records import Usage, from_record, to_record, worst
 
-DIRECTORY = "/var/lib/vllm/calibration"
+CALIBRATION_DIRECTORY = "/var/lib/vllm/calibration"
 _DIRECTORY_MODE = 0o750
 _MODE = 0o640
-_MAX_BYTES = 1 << 20
+_MAX_BYTES = MIB
 
 
 class CalibrationStore:
     """The records below ``directory``; ``group_id`` may read what is written, None leaves the group alone."""
 
-    def __init__(self, directory: str = DIRECTORY, group_id: int | None = None) -> None:
+    def __init__(self, directory: str = CALIBRATION_DIRECTORY, group_id: int | None = None) -> None:
         self._directory = Path(directory)
         self._group_id = -1 if group_id is None else group_id
 

@@ -14,13 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Callable
 
 from .._engine import progress
-from .._engine.api import Generation, generate
+from .._engine.api import Completion, generate
 from .._engine.endpoint import Endpoint
 from .._errors import InferenceError
 from .._generation.files import File, changed_paths, endpoints, tickets, watched
 from .._generation.store import GenerationStore
 from .._generation.transaction import Transaction, TransactionRecord
 from .._generation.unit_links import UnitLinks
+from .._host.job import OnStep
 from .._host.systemd import Systemd, UnitState
 from .._incidents import signatures
 from .._places import RAY_UNITS
@@ -32,8 +33,6 @@ _POLL_SECONDS = 1.0
 _JOURNAL_LINES = 3000
 # Tokens of the request that measures a service after its gate.
 MEASURED_TOKENS = 32
-
-Report = Callable[[str, str], None]
 
 
 class Deployment:
@@ -47,7 +46,7 @@ class Deployment:
         links: UnitLinks,
         gate_seconds: float,
         *,
-        report: Report = lambda service, text: None,
+        report: OnStep = lambda service, text: None,
         serving: Callable[[str], None] = lambda service: None,
         by: str = "",
     ) -> None:
@@ -270,7 +269,7 @@ class Deployment:
         self._systemd.forget_all()
         return True
 
-    def measure(self, files: Mapping[str, File]) -> dict[str, Generation]:
+    def measure(self, files: Mapping[str, File]) -> dict[str, Completion]:
         """One request to every service, one after another; the numbers a user wants to see first.
 
         Each has passed its gate: one that is too slow at this moment is told of and left out, and fails nothing.

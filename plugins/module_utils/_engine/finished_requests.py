@@ -19,7 +19,7 @@ from pathlib import Path
 
 from .metrics import Metrics
 
-DIRECTORY = Path("/var/lib/vllm/watchdog")
+LEDGER_DIRECTORY = Path("/var/lib/vllm/watchdog")
 HOUR = 3600
 _KEPT_HOURS = 31 * 24
 
@@ -53,7 +53,7 @@ class Tally:
 class Ledger:
     """The file of one service, ``requests.json`` in a directory that its watchdog may write."""
 
-    def __init__(self, service: str, directory: Path = DIRECTORY) -> None:
+    def __init__(self, service: str, directory: Path = LEDGER_DIRECTORY) -> None:
         self._path = directory / service / "requests.json"
 
     def read(self) -> Tally | None:

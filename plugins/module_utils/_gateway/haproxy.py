@@ -20,7 +20,7 @@ from typing import Callable
 from .._errors import InferenceError
 
 MASTER_SOCKET = "/run/haproxy-master.sock"
-STATE_FILE = "/var/lib/vllm-gateway/server-state"
+SERVER_STATE_FILE = "/var/lib/vllm-gateway/server-state"
 
 _POLL_SECONDS = 0.2
 _ANSWER_SECONDS = 10.0
@@ -84,7 +84,7 @@ class Gateway:
         if said:
             raise InferenceError(f"the gateway did not set {server.backend}/{server.name} to {wanted}: {said}")
 
-    def save(self, path: str = STATE_FILE) -> None:
+    def save(self, path: str = SERVER_STATE_FILE) -> None:
         """Write what a reload or a restart is to take over, readable by root only."""
         text = self._ask("@1 show servers state")
         parse_servers(text)

@@ -26,19 +26,18 @@ from typing import Callable
 
 from .._engine.api import generate, listening
 from .._errors import InferenceError
-from .._gpu.health import under
+from .._gpu.health import policy_health
 from .._gpu.nvml import read_topology
 from .._host.network import clear_socket, listen_problem
 from .._service.ticket import RUNTIME_DIRECTORY, Ticket, started_path
+from .._values import GIB, MIB
 from .group_member import is_formed, join, leave, watch_group
-from .watchdog import look
+from .watchdog import probe_service
 
 _POLL_SECONDS = 1.0
 _REPORT_SECONDS = 15.0
-_GIB = 1 << 30
-_MIB = 1 << 20
 # What an engine takes of /dev/shm; with less it fails after it has loaded the model.
-_SHARED_MEMORY_BYTES = 160 * _MIB
+_SHARED_MEMORY_BYTES = 160 * MIB
 _SHARED_MEMORY = "/dev/shm"
 # The services' group may connect, which is how a gateway gets at a unix socket.
 _SOCKET_MODE = 0o660
@@ -156,13 +155,13 @@ def _take_devices(ticket: Ticket) -> str | None:
 
 def _missing_memory(ticket: Ticket) -> str | None:
     """The first device on which less is free than the engine will ask for."""
-    free = free_bytes()
+    free = free_device_bytes()
     for device, required in ticket.required_free_bytes.items():
         if device not in free:
             return f"device {device} does not answer"
         if free[device] < required:
             return (
-                f"{device} has {free[device] / _GIB:.2f} GiB free, the engine will ask for {required / _GIB:.2f} GiB; "
+                f"{device} has {free[device] / GIB:.2f} GiB free, the engine will ask for {required / GIB:.2f} GiB; "
                 "stop what uses it, or lower gpu_memory_budget"
             )
     return None
@@ -175,7 +174,7 @@ def _missing_shared_memory(ticket: Ticket) -> str | None:
     free = os.statvfs(_SHARED_MEMORY).f_bavail * os.statvfs(_SHARED_MEMORY).f_frsize
     if free < _SHARED_MEMORY_BYTES:
         return (
-            f"{_SHARED_MEMORY} has {free / _MIB:.0f} MiB free, the engine will take {_SHARED_MEMORY_BYTES / _MIB:.0f} "
+            f"{_SHARED_MEMORY} has {free / MIB:.0f} MiB free, the engine will take {_SHARED_MEMORY_BYTES / MIB:.0f} "
             f"MiB; remove what fills it, or mount it larger"
         )
     return None
@@ -190,7 +189,7 @@ def _check_gpus(ticket: Ticket) -> None:
         lost = gpu.uuid is None and bool(missing)  # a GPU that is lost does not even tell which one it is
         if gpu.uuid not in ticket.required_free_bytes and not lost:
             continue
-        health = gpu.health if lost else under(ticket.gpu_health, gpu.health)
+        health = gpu.health if lost else policy_health(ticket.gpu_health, gpu.health)
         name = gpu.uuid or f"one of {', '.join(missing)}"
         found = f"GPU {gpu.index} ({name}) is {gpu.health.status}: {', '.join(gpu.health.reasons)}"
         if health.status == "failed":
@@ -202,7 +201,7 @@ def _check_gpus(ticket: Ticket) -> None:
             _say(found)
 
 
-def free_bytes() -> dict[str, int]:
+def free_device_bytes() -> dict[str, int]:
     """Free bytes of every device of the host, by the ids that plans use."""
     topology = read_topology()
     free = {gpu.uuid: gpu.memory_free_bytes for gpu in topology.gpus if gpu.uuid and gpu.memory_free_bytes is not None}
@@ -254,7 +253,14 @@ def _say(text: str) -> None:
 
 def main(generation: Path, arguments: Sequence[str]) -> int:
     """Run ``admit|ready|release|look|group|hold NAME`` of the unit's ``generation`` and return the exit status."""
-    actions = {"admit": admit, "ready": ready, "release": release, "look": look, "group": watch_group, "hold": hold}
+    actions = {
+        "admit": admit,
+        "ready": ready,
+        "release": release,
+        "look": probe_service,
+        "group": watch_group,
+        "hold": hold,
+    }
     action, service = arguments
     ticket_path = generation / "services" / service / "guard.json"
     try:

@@ -45,7 +45,7 @@ class Running:
     control_group: str = ""
 
 
-def look(ticket: Ticket) -> None:
+def probe_service(ticket: Ticket) -> None:
     """Look at a service once; kill its main process where the looks so far say that the engine is wedged."""
     running = find_running(ticket.service)
     if running is None or not ticket.watchdog.enabled:
@@ -57,8 +57,8 @@ def look(ticket: Ticket) -> None:
     with contextlib.suppress(OSError):  # a full disk must not keep it from what it is there for
         Ledger(ticket.service).record(running.invocation, before, own=problem is None)
     watched = _remembered(ticket.service, running.invocation)
-    seen = rules.Look(time.time(), problem is None, before, after)
-    now, wedged = rules.judge(watched, seen, ticket.watchdog)
+    seen = rules.Probe(time.time(), problem is None, before, after)
+    now, wedged = rules.judge_engine(watched, seen, ticket.watchdog)
     _remember(ticket.service, now)
     if now.misses == 0:
         return

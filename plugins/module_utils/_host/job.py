@@ -28,15 +28,15 @@ from .lock import RUN_DIRECTORY, Lock
 # What a job may take until it has its processes.
 _START_SECONDS = 30.0
 
-Report = Callable[[str, str], None]
-Result = Mapping[str, Any]
+OnStep = Callable[[str, str], None]
+JobResult = Mapping[str, Any]
 
 
 def detach(
     lock: Lock,
-    work: Callable[[Report], Result],
-    recover: Callable[[Report], Result],
-    killed: Callable[[str, Result], str] | None = None,
+    work: Callable[[OnStep], JobResult],
+    recover: Callable[[OnStep], JobResult],
+    killed: Callable[[str, JobResult], str] | None = None,
 ) -> dict[str, Any]:
     """Run ``work`` in a process of its own and return at once what a follower needs to know.
 
@@ -77,13 +77,13 @@ def _become_daemon() -> None:
 def _supervise(
     lock: Lock,
     directory: Path,
-    work: Callable[[Report], Result],
-    recover: Callable[[Report], Result],
-    killed: Callable[[str, Result], str],
+    work: Callable[[OnStep], JobResult],
+    recover: Callable[[OnStep], JobResult],
+    killed: Callable[[str, JobResult], str],
 ) -> None:
     """Do ``work`` in a child, and after its death whatever it has left undone."""
 
-    def begin(report: Report) -> Result:
+    def begin(report: OnStep) -> JobResult:
         # From here on a request to end is an exception, which _run makes a result of.
         signal.signal(signal.SIGTERM, _end)
         lock.sign(directory)
@@ -106,7 +106,7 @@ def _supervise(
         _write_result(directory, {**outcome, "failed": True, "msg": killed(how, outcome)})
 
 
-def _killed(how: str, outcome: Result) -> str:
+def _killed(how: str, outcome: JobResult) -> str:
     if outcome.get("failed"):
         return f"the transaction {how}, and the way back failed ({outcome['msg']}); run again to converge"
     if "rolled_back_to" not in outcome:
@@ -122,7 +122,7 @@ def _end(number: int, frame: object) -> None:
     raise InferenceError("the run was ended by SIGTERM")
 
 
-def _run(directory: Path, work: Callable[[Report], Result]) -> dict[str, Any]:
+def _run(directory: Path, work: Callable[[OnStep], JobResult]) -> dict[str, Any]:
     started = time.monotonic()
     with (directory / "progress").open("a", buffering=1) as stream:
 
@@ -142,7 +142,7 @@ def _write_pids(directory: Path, supervisor: int, job: int) -> None:
     _write_whole(directory / "pids", f"{supervisor} {job}\n")
 
 
-def _write_result(directory: Path, result: Result) -> None:
+def _write_result(directory: Path, result: JobResult) -> None:
     _write_whole(directory / "result", json.dumps(result))
 
 

@@ -35,10 +35,10 @@ PER_HOST = (
 )
 _KEYS = ("hosts", "executor", "master_port")
 
-Layout = Sequence[Mapping[str, Any]]
+HostLayout = Sequence[Mapping[str, Any]]
 
 
-def part_of(layout: Layout, host: str, variables: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def part_of(layout: HostLayout, host: str, variables: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what ``host`` runs of its layout, in words of the modules.
 
     ``variables`` are those of every host of the inventory. Raises InferenceError with every mistake about hosts.
@@ -128,7 +128,7 @@ class _Named:
             self._add(f"{', '.join(different)} differ between {self._host} and {other}; they run one engine.")
 
 
-def _check_ports(layout: Layout, problems: list[str]) -> None:
+def _check_ports(layout: HostLayout, problems: list[str]) -> None:
     """Report two services whose ranks would meet on one port, or on the one where the other's hosts talk."""
     known: dict[int, Any] = {}
     for service in layout:
@@ -144,7 +144,7 @@ def _check_ports(layout: Layout, problems: list[str]) -> None:
             known[port] = shown(service.get("name"))
 
 
-def agreement(groups: Mapping[str, Sequence[str]], parts: Mapping[str, Any], forks: int) -> dict[str, list[str]]:
+def group_conflicts(groups: Mapping[str, Sequence[str]], parts: Mapping[str, Any], forks: int) -> dict[str, list[str]]:
     """Return why the hosts of some services cannot change together, and which of these services all have to restart.
 
     ``groups`` are the hosts of each service; ``parts`` what a deployment in check mode returned for each host that

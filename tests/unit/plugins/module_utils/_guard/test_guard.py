@@ -48,7 +48,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / directory).mkdir()
     monkeypatch.setattr(guard, "RUNTIME_DIRECTORY", tmp_path)
     monkeypatch.setattr(guard, "started_path", lambda service: tmp_path / service / "started.json")
-    monkeypatch.setattr(guard, "free_bytes", lambda: {"GPU-a": 2 * GIB, "GPU-b": 2 * GIB})
+    monkeypatch.setattr(guard, "free_device_bytes", lambda: {"GPU-a": 2 * GIB, "GPU-b": 2 * GIB})
     monkeypatch.setattr(guard, "read_topology", Topology)
     monkeypatch.setattr(guard, "_is_starting", lambda service: True)
     monkeypatch.setattr(guard, "_POLL_SECONDS", 0.01)
