@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.llmops.inference.tests.tools.environments import ROOT
+from ansible_collections.llmops.inference.tests.unit.plugins.module_utils.test_architecture import ORDER
 
 TEXT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 TREE = TEXT.partition("## The tree")[2].partition("```text\n")[2].partition("```")[0]
@@ -19,16 +20,19 @@ PACKAGE = re.compile(r"^  (_\w+)/ ", re.MULTILINE)
 FILE = re.compile(r"`(?:[\w./-]*/)?(?:_?\w+/)*\w+\.(?:py|yml)`")
 
 
-def in_tree(name: str) -> set[str]:
-    """Return the packages that the tree lists below module_utils or plugin_utils."""
+def in_tree(name: str) -> list[str]:
+    """Return the packages that the tree lists below module_utils or plugin_utils, in its order."""
     lines = TREE.partition(f"plugins/{name}/")[2]
-    return set(PACKAGE.findall(re.split(r"^\S", lines, maxsplit=1, flags=re.MULTILINE)[0]))
+    return PACKAGE.findall(re.split(r"^\S", lines, maxsplit=1, flags=re.MULTILINE)[0])
 
 
 @pytest.mark.parametrize("name", UTILS)
 def test_the_tree_lists_every_package(name: str) -> None:
-    packages = {path.parent.name for path in UTILS[name].glob("_*/*.py")}
-    assert in_tree(name) == packages
+    assert sorted(in_tree(name)) == sorted({path.parent.name for path in UTILS[name].glob("_*/*.py")})
+
+
+def test_the_tree_has_the_order_in_which_packages_import_one_another() -> None:
+    assert in_tree("module_utils") == ORDER
 
 
 def found(path: str) -> list[Path]:
