@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.plugin_utils._table import table
+from ansible_collections.llmops.inference.plugins.plugin_utils._filter import lazy
 
 DOCUMENTATION = r"""
 name: endpoints_table
@@ -38,26 +37,12 @@ _value:
   elements: str
 """
 
-_COLUMNS = (
-    ("SERVICE", "name", "{}"),
-    ("ADDRESS", "address", "{}"),
-    ("DEVICES", "device_indices", "{}"),
-    ("SHARE", "gpu_memory_utilization", "{:.4f}"),
-    ("CONTEXT", "max_model_len", "{} tokens"),
-    ("FIRST TOKEN", "first_token_seconds", "{:.3f} s"),
-    ("TOKENS/S", "tokens_per_second", "{:.1f}"),
-    ("STATE", "state", "{}"),
-)
-
-
-def endpoints_table(services: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One line per service."""
-    return table(_COLUMNS, services)
+endpoints_table = lazy("_status_tables", "endpoints_lines")
 
 
 class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
-        """Its name."""
+        """Return the filter by its name."""
         return {"endpoints_table": endpoints_table}

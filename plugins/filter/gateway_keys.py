@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.plugin_utils._filter import lazy
 
 DOCUMENTATION = r"""
 name: gateway_keys
@@ -46,20 +44,12 @@ _value:
   elements: dict
 """
 
-
-def gateway_keys(keys: Sequence[Mapping[str, Any]], requests_per_minute: int) -> list[dict[str, Any]]:
-    """Return the keys, hashed."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.gateway import keys_of
-
-    try:
-        return keys_of(keys, requests_per_minute)
-    except InferenceError as error:
-        raise AnsibleFilterError(str(error)) from error
+gateway_keys = lazy("_fleet.gateway", "keys_of")
 
 
 class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
-        """Its name."""
+        """Return the filter by its name."""
         return {"gateway_keys": gateway_keys}

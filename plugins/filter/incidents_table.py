@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.plugin_utils._table import table
+from ansible_collections.llmops.inference.plugins.plugin_utils._filter import lazy
 
 DOCUMENTATION = r"""
 name: incidents_table
@@ -42,33 +41,12 @@ _value:
   elements: str
 """
 
-_RATES = (
-    ("SERVICE", "service", "{}"),
-    ("INCIDENTS", "incidents", "{}"),
-    ("IN DAYS", "days", "{:.1f}"),
-    ("PER DAY", "per_day", "{:.2f}"),
-    ("REQUESTS", "requests", "{}"),
-    ("PER 1000", "per_1000_requests", "{:.3f}"),
-)
-_INCIDENTS = (
-    ("TIME", "time", "{}"),
-    ("SERVICE", "service", "{}"),
-    ("WHAT", "kind", "{}"),
-    ("AWAY", "lost_seconds", "{:.0f} s"),
-    ("LINE", "line", "{:.100}"),
-)
-
-
-def incidents_table(found: Mapping[str, Any], latest: int = 10) -> list[str]:
-    """One line per service, and one per incident where there are any."""
-    incidents: Sequence[Mapping[str, Any]] = found["incidents"]
-    lines = table(_RATES, found["incident_rates"])
-    return lines + table(_INCIDENTS, incidents[-latest:]) if incidents else lines
+incidents_table = lazy("_status_tables", "incidents_lines")
 
 
 class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
-        """Its name."""
+        """Return the filter by its name."""
         return {"incidents_table": incidents_table}

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.module_utils._values import GIB
-from ansible_collections.llmops.inference.plugins.plugin_utils._table import table
+from ansible_collections.llmops.inference.plugins.plugin_utils._filter import lazy
 
 DOCUMENTATION = r"""
 name: memory_table
@@ -40,39 +38,12 @@ _value:
   elements: str
 """
 
-_COLUMNS = (
-    ("SERVICE", "name", "{}"),
-    ("CACHE TOKENS", "kv_cache_tokens", "{}"),
-    ("KV CACHE", "kv_cache_bytes", "{}"),
-    ("OFF BY", "off", "{:+.2%}"),
-    ("WEIGHTS", "weights_bytes", "{}"),
-    ("OUTSIDE SHARE", "outside_bytes", "{}"),
-)
-
-
-def memory_table(services: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One line per service; each cell is predicted / actual, a dash where nothing told."""
-    return table(_COLUMNS, [_row(service) for service in services])
-
-
-def _row(service: Mapping[str, Any]) -> dict[str, Any]:
-    predicted, actual = service.get("predicted") or {}, service.get("actual") or {}
-    row: dict[str, Any] = {"name": service["name"]}
-    for key in ("kv_cache_bytes", "weights_bytes", "outside_bytes"):
-        row[key] = f"{_gib(predicted.get(key))} / {_gib(actual.get(key))} GiB"
-    tokens = [values.get("kv_cache_tokens") for values in (predicted, actual)]
-    row["kv_cache_tokens"] = " / ".join("-" if value is None else str(value) for value in tokens)
-    row["off"] = tokens[0] / tokens[1] - 1 if tokens[0] is not None and tokens[1] else None
-    return row
-
-
-def _gib(size: int | None) -> str:
-    return "-" if size is None else f"{size / GIB:.2f}"
+memory_table = lazy("_status_tables", "memory_lines")
 
 
 class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
-        """Its name."""
+        """Return the filter by its name."""
         return {"memory_table": memory_table}

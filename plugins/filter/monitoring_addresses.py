@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.plugin_utils._filter import lazy
 
 DOCUMENTATION = r"""
 name: monitoring_addresses
@@ -44,20 +42,12 @@ _value:
   elements: str
 """
 
-
-def monitoring_addresses(hosts: Sequence[str], variables: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return the addresses; a host without an IP address is refused."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.monitoring import addresses_of
-
-    try:
-        return addresses_of(hosts, variables)
-    except InferenceError as error:
-        raise AnsibleFilterError(str(error)) from error
+monitoring_addresses = lazy("_fleet.monitoring", "addresses_of")
 
 
 class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
-        """Its name."""
+        """Return the filter by its name."""
         return {"monitoring_addresses": monitoring_addresses}

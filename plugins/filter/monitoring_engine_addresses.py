@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
+
+from ansible_collections.llmops.inference.plugins.plugin_utils._filter import lazy
 
 DOCUMENTATION = r"""
 name: monitoring_engine_addresses
@@ -36,17 +37,12 @@ _value:
   elements: str
 """
 
-
-def monitoring_engine_addresses(variables: Mapping[str, Any]) -> list[str]:
-    """Return the addresses."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.monitoring import engine_addresses_of
-
-    return engine_addresses_of(variables)
+monitoring_engine_addresses = lazy("_fleet.monitoring", "engine_addresses_of")
 
 
 class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
-        """Its name."""
+        """Return the filter by its name."""
         return {"monitoring_engine_addresses": monitoring_engine_addresses}

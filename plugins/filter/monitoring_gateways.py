@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.plugin_utils._filter import lazy
 
 DOCUMENTATION = r"""
 name: monitoring_gateways
@@ -45,20 +43,12 @@ _value:
   elements: dict
 """
 
-
-def monitoring_gateways(hosts: Sequence[str], variables: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Return the gateways."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.monitoring import gateways_of
-
-    try:
-        return gateways_of(hosts, variables)
-    except InferenceError as error:
-        raise AnsibleFilterError(str(error)) from error
+monitoring_gateways = lazy("_fleet.monitoring", "gateways_of")
 
 
 class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
-        """Its name."""
+        """Return the filter by its name."""
         return {"monitoring_gateways": monitoring_gateways}

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.plugin_utils._filter import lazy
 
 DOCUMENTATION = r"""
 name: monitoring_targets
@@ -43,20 +41,12 @@ _value:
   elements: dict
 """
 
-
-def monitoring_targets(hosts: Sequence[str], variables: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Return the targets."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.monitoring import targets_of
-
-    try:
-        return targets_of(hosts, variables)
-    except InferenceError as error:
-        raise AnsibleFilterError(str(error)) from error
+monitoring_targets = lazy("_fleet.monitoring", "targets_of")
 
 
 class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
-        """Its name."""
+        """Return the filter by its name."""
         return {"monitoring_targets": monitoring_targets}

@@ -16,7 +16,12 @@ from typing import Any
 from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import SIDES, RunResult, read_result
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.agreement import with_agreement
-from ansible_collections.llmops.inference.plugins.plugin_utils._report.comparison import JudgementSettings, Row, compare
+from ansible_collections.llmops.inference.plugins.plugin_utils._report.comparison import (
+    JudgementSettings,
+    Row,
+    compare,
+    read_settings,
+)
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.measures import (
     METRICS,
     MeasuredRun,
@@ -70,6 +75,11 @@ def report(values: object, settings: JudgementSettings, objectives: object = ())
         "comparison": [_row(row) for row in compare(runs, settings)] if sided else None,
         "runs": [run.to_dict() for run in runs],
     }
+
+
+def judged(runs: object, objectives: object = (), **settings: Any) -> dict[str, Any]:
+    """Return the report of these runs; ``settings`` are fields of :class:`JudgementSettings`."""
+    return report(runs, read_settings(settings), objectives)
 
 
 def summary(runs: Sequence[RunResult], level: float) -> list[dict[str, Any]]:
