@@ -16,16 +16,8 @@ from ansible_collections.llmops.inference.plugins.filter import plan_table
 from ansible_collections.llmops.inference.plugins.plugin_utils._filter import lazy
 
 PACKAGE = plan_table.__name__.rpartition(".")[0]
-# These still hold their own imports; those of a search leave with its loop.
-OWN = {"plan_html", "plan_table", "report_html", "report_junit", "report_table", "with_geometry"} | {
-    "comparison_turns",
-    "goodput_score",
-    "not_started_run",
-    "tuning_file",
-    "tuning_next",
-    "tuning_report",
-    "tuning_table",
-}
+# These still hold their own imports.
+OWN = {"plan_html", "plan_table", "report_html", "report_junit", "report_table", "with_geometry"}
 FILTERS = sorted({file.stem for file in Path(plan_table.__file__).parent.glob("[!_]*.py")} - OWN)
 
 
