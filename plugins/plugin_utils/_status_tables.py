@@ -46,9 +46,14 @@ _INCIDENTS = (
 )
 
 
-def endpoints_lines(services: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the services of a deployment as a table, a line per service."""
-    return table(_SERVICES, services)
+def status_tables(found: Mapping[str, Any], latest: int = 10) -> dict[str, list[str]]:
+    """Return the lines of ``endpoints``, ``memory`` and ``incidents``, of which the ``latest`` are shown.
+
+    ``found`` is the result of vllm_deployment_info, or that of vllm_deployment, which has no incidents.
+    """
+    services = found["services"]
+    incidents = _incident_lines(found.get("incident_rates") or (), (found.get("incidents") or ())[-latest:])
+    return {"endpoints": table(_SERVICES, services), "memory": memory_lines(services), "incidents": incidents}
 
 
 def memory_lines(services: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -71,11 +76,6 @@ def _gib(size: int | None) -> str:
     return "-" if size is None else f"{size / GIB:.2f}"
 
 
-def incidents_lines(found: Mapping[str, Any], latest: int = 10) -> list[str]:
-    """Return a line per service, and a line for each of the ``latest`` incidents.
-
-    ``found`` is the result of vllm_deployment_info.
-    """
-    incidents: Sequence[Mapping[str, Any]] = found["incidents"]
-    lines = table(_RATES, found["incident_rates"])
-    return lines + table(_INCIDENTS, incidents[-latest:]) if incidents else lines
+def _incident_lines(rates: Sequence[Mapping[str, Any]], incidents: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = table(_RATES, rates)
+    return lines + table(_INCIDENTS, incidents) if incidents else lines
