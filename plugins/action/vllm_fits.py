@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -12,6 +13,8 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.plugin_utils._fits.ask import ask
+from ansible_collections.llmops.inference.plugins.plugin_utils._fits.output import write
+from ansible_collections.llmops.inference.plugins.plugin_utils._plan_page.page import page
 
 
 class ActionModule(ActionBase):
@@ -24,7 +27,15 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the answer, or fail with one sentence."""
         super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        page_file, answer_file = arguments.pop("page_file", ""), arguments.pop("answer_file", "")
         try:
-            return {"changed": False, **ask(self._task.args, os.environ)}
+            found = ask(arguments, os.environ)
+            written = []
+            if page_file:
+                written.append(write(page_file, page({found["question"]: found}), check=self._task.check_mode))
+            if answer_file:
+                written.append(write(answer_file, json.dumps(found, indent=1) + "\n", check=self._task.check_mode))
+            return {"changed": any(written), **found}
         except InferenceError as error:
             raise AnsibleActionFail(str(error), result=dict(error.details)) from None

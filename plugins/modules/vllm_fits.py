@@ -13,14 +13,20 @@ description:
   - Reads the shape of the model from a directory, from a C(config.json) alone, or from a hub. Of a hub it reads
     C(config.json), the index and the headers of the safetensors files. It downloads no weights and keeps nothing.
   - Returns the plan, the longest context by number of users, and how to run the model.
-  - Runs on the controller and contacts no host.
+  - Runs on the controller and contacts no host. It changes nothing but the files O(page_file) and O(answer_file).
   - A model that does not fit does not fail the task; RV(fits) tells.
 author:
   - The llmops.inference maintainers (@llmops)
 extends_documentation_fragment:
   - llmops.inference.attributes
   - llmops.inference.attributes.actiongroup
-  - llmops.inference.attributes.info_module
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
 options:
   model:
     description:
@@ -96,6 +102,12 @@ options:
     description: Seconds that a hub has to answer, all requests together.
     type: float
     default: 60
+  page_file:
+    description: File on the controller for the plan as a page with pictures.
+    type: path
+  answer_file:
+    description: File on the controller for the whole answer as JSON.
+    type: path
 seealso:
   - module: llmops.inference.vllm_plan
 """

@@ -47,7 +47,10 @@ def ask(arguments: Mapping[str, Any], environment: Mapping[str, str]) -> dict[st
 
     An empty text is an option left out. Raises InferenceError, in one sentence, for a question without an answer.
     """
-    validated = ArgumentSpecValidator(OPTIONS).validate({k: v for k, v in arguments.items() if v not in (None, "")})
+    stated = {key: value for key, value in arguments.items() if value not in (None, "")}
+    if not {"model", "gpu"} <= stated.keys():
+        raise InferenceError("State model and gpu, such as -e model=Qwen/Qwen3-8B -e gpu='2 x RTX 4090'.")
+    validated = ArgumentSpecValidator(OPTIONS).validate(stated)
     if validated.error_messages:
         raise InferenceError(" ".join(f"{message.rstrip('.')}." for message in validated.error_messages))
     options = validated.validated_parameters

@@ -18,8 +18,8 @@ MOST_CARDS = 64  # as many as a tensor-parallel group has ranks
 MOST_TEXT = 1000  # characters
 
 _SEPARATOR = re.compile(r"\s*(?:,|\+|;|\band\b)\s*")
-_COUNT_BEFORE = re.compile(r"(\d{1,3}\s*[x×*]|\d{1,2}\s)\s*(\S.*)")  # noqa: RUF001  the sign of multiplication
-_COUNT_AFTER = re.compile(r"(\S.*?)\s*[x×*]\s*(\d{1,3})")  # noqa: RUF001
+_COUNT_BEFORE = re.compile(r"(\d{1,3}\s*[x×*]|\d{1,2}\s)\s*(\S.*)")
+_COUNT_AFTER = re.compile(r"(\S.*?)\s*[x×*]\s*(\d{1,3})")
 _FILLER = re.compile(r"\b(nvidia|geforce|tesla|quadro|generation|edition|workstation|gpus?|cards?)\b")
 _MEMORY = re.compile(r"\b(\d+)\s*gi?b\b", re.IGNORECASE)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(MiB|GiB|B)?", re.IGNORECASE)
@@ -64,7 +64,7 @@ def _counted(part: str, memory: int | None) -> tuple[int, Card]:
         return 1, _card(part, memory)
     before = _COUNT_BEFORE.fullmatch(part)
     if before:
-        return int(before.group(1).rstrip("x×* ")), _card(before.group(2), memory)  # noqa: RUF001
+        return int(before.group(1).rstrip("x×* ")), _card(before.group(2), memory)
     after = _COUNT_AFTER.fullmatch(part)
     if after:
         return int(after.group(2)), _card(after.group(1), memory)

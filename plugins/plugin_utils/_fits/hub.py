@@ -88,7 +88,7 @@ class _Repository:
         path = f"api/models/{name}/revision/{revision}"
         listing = _dictionary(client.get(path, MAX_JSON_BYTES), f"{client.host}: the list of files of {name}")
         entries = listing.get("siblings")
-        names = [entry.get("rfilename") for entry in entries if isinstance(entry, Mapping)] if _is_list(entries) else []
+        names = [entry.get("rfilename") for entry in _items(entries) if isinstance(entry, Mapping)]
         self.files = {name for name in names if isinstance(name, str) and _FILE.fullmatch(name)}
         commit = listing.get("sha")
         self.commit = commit if isinstance(commit, str) and _COMMIT.fullmatch(commit) else revision
@@ -181,8 +181,8 @@ def _dictionary(content: bytes, where: str) -> dict[str, Any]:
     return value
 
 
-def _is_list(value: object) -> bool:
-    return isinstance(value, list)
+def _items(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _are_texts(values: Iterable[object]) -> bool:
