@@ -81,8 +81,8 @@ def _card(words: str, memory: int | None) -> Card:
         labels = ", ".join(card.label for card in found)
         raise InferenceError(f"gpu: {shown(words)} is the name of several cards: say which of {labels}.")
     nearest = _nearest(words)
-    hint = f"did you mean {' or '.join(nearest)}? " if nearest else ""
-    raise InferenceError(f"gpu: no card is called {shown(words)}; {hint}{WAY_OUT}", nearest=list(nearest))
+    hint = f"; did you mean {' or '.join(nearest)}?" if nearest else "."
+    raise InferenceError(f"gpu: no card is called {shown(words)}{hint} {WAY_OUT}", nearest=list(nearest))
 
 
 def _stated(words: str, memory: int) -> Card:

@@ -149,6 +149,8 @@ class Client:
         except urllib.error.HTTPError as error:
             with error:
                 code = error.headers.get("X-Error-Code", "")
+            if error.code in range(300, 400):
+                raise InferenceError(f"{self.host} redirects {path} to an address that is not http or https.") from None
             raise RefusedError(f"{self.host} answered {error.code} to {path}.", error.code, code) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             if isinstance(error, _StrayedError):

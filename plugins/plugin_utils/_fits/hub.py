@@ -13,7 +13,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ class _Repository:
         with ThreadPoolExecutor(AT_A_TIME) as pool:
             started = [pool.submit(self._write_header, name, directory / name) for name in weights]
             try:
-                for one in started:
+                for one in wait(started, return_when=FIRST_EXCEPTION).done:
                     one.result()
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
