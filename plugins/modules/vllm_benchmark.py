@@ -220,7 +220,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS
 from ansible_collections.llmops.inference.plugins.module_utils._benchmark.measurement import Measurement, clean_up
-from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import SCENARIOS, SIDES
+from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import SCENARIO_NAMES, SIDES
 from ansible_collections.llmops.inference.plugins.module_utils._deploy.host import Host
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._host.job import detach
@@ -230,7 +230,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._host.systemd imp
 OPTIONS = {
     **HOST_OPTIONS,
     "services": {"type": "list", "elements": "str", "default": []},
-    "scenario": {"type": "str", "default": "standard", "choices": list(SCENARIOS)},
+    "scenario": {"type": "str", "default": "standard", "choices": list(SCENARIO_NAMES)},
     "load": {
         "type": "dict",
         "default": {},

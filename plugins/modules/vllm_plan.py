@@ -431,7 +431,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS, PLAN_OPTIONS
-from ansible_collections.llmops.inference.plugins.module_utils._deploy.inputs import read_ground, read_models
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.inputs import read_machine, read_models
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._gpu.topology import Topology
 from ansible_collections.llmops.inference.plugins.module_utils._host.systemd import RunCommand
@@ -449,7 +449,7 @@ OPTIONS = {
 def make_plan(params: Mapping[str, Any], run: RunCommand) -> tuple[Plan, Topology]:
     services = parse_layout(params["services"], params["accelerator"])
     models = read_models(services)
-    ground = read_ground(params, run)
+    ground = read_machine(params, run)
     return ground.plan(services, models), ground.topology
 
 

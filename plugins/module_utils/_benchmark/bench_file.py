@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from .._errors import InferenceError
-from .result import Load, Request
+from .result import LoadShape, Request
 
 _LISTS = ("start_times", "ttfts", "itls", "input_lens", "output_lens", "errors")
 # What older versions do not write. The last token's time is then the sum of all gaps, which is how it is measured.
@@ -24,7 +24,7 @@ _OPTIONAL = ("latencies", "queue_times")
 _QUEUE_SHARE = 0.1
 
 
-def read_bench_file(content: object, where: str = "the file") -> tuple[tuple[Request, ...], Load, float]:
+def read_bench_file(content: object, where: str = "the file") -> tuple[tuple[Request, ...], LoadShape, float]:
     """Return the requests, how they were sent, and how many seconds the measurement took.
 
     ``content`` is what the JSON says. InferenceError where it is not of that program, has no details, or contradicts
@@ -46,7 +46,7 @@ def read_bench_file(content: object, where: str = "the file") -> tuple[tuple[Req
         duration = float(content["duration"])
         mode, rate = _mode(content)
         requests = _requests(content, mode)
-        load = Load(
+        load = LoadShape(
             driver="vllm bench serve",
             mode=mode,
             concurrency=content.get("max_concurrency"),
@@ -63,7 +63,7 @@ def read_bench_file(content: object, where: str = "the file") -> tuple[tuple[Req
     return requests, replace(load, bottleneck=bottleneck(requests, load)), duration
 
 
-def bottleneck(requests: Sequence[Request], load: Load) -> str | None:
+def bottleneck(requests: Sequence[Request], load: LoadShape) -> str | None:
     """Return how the load generator held requests back although it was to send them at their time; None: it did not."""
     if load.mode != "open":
         return None

@@ -59,7 +59,7 @@ class Owner:
     group_id: int
 
 
-def command(executable: str, order: Order) -> list[str]:
+def bench_command(executable: str, order: Order) -> list[str]:
     """Return the command line of ``vllm bench serve``.
 
     Greedy, and to the last token whatever the model would say, so that both sides of a comparison work the same. It
@@ -80,7 +80,7 @@ def command(executable: str, order: Order) -> list[str]:
     return line
 
 
-def environment(directory: str) -> Mapping[str, str]:
+def bench_environment(directory: str) -> Mapping[str, str]:
     """Return the environment: nothing is fetched, and no device is taken from the services."""
     return {
         "CUDA_VISIBLE_DEVICES": "",
@@ -97,7 +97,7 @@ def environment(directory: str) -> Mapping[str, str]:
     }
 
 
-def unit_name(service: str) -> str:
+def bench_unit_name(service: str) -> str:
     """Return the name of the transient unit that measures a service."""
     return f"vllm-benchmark-{service}.service"
 
@@ -130,6 +130,6 @@ def properties(order: Order, directory: str, key_file: str | None, owner: Owner)
         "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
         "RestrictSUIDSGID=yes",
         "UMask=0077",
-        *(f"Environment={name}={value}" for name, value in environment(directory).items()),
+        *(f"Environment={name}={value}" for name, value in bench_environment(directory).items()),
     ]
     return found + ([f"EnvironmentFile={key_file}"] if key_file else [])

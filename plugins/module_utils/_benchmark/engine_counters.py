@@ -38,22 +38,22 @@ def highest(readings: Sequence[Reading], name: str) -> float | None:
     return max((reading[name] for reading in readings if name in reading), default=None)
 
 
-def mean(readings: Sequence[Reading], name: str) -> float | None:
+def observed_mean(readings: Sequence[Reading], name: str) -> float | None:
     """Return the mean of a histogram's new observations; None where there is none."""
-    total, count = grown(readings, f"{name}_sum"), grown(readings, f"{name}_count")
-    return total / count if total is not None and count else None
+    total, count_between = grown(readings, f"{name}_sum"), grown(readings, f"{name}_count")
+    return total / count_between if total is not None and count_between else None
 
 
-def count(readings: Sequence[Reading]) -> EngineCounters:
+def count_between(readings: Sequence[Reading]) -> EngineCounters:
     """Return what the engine counted between the first and the last of these readings."""
     return EngineCounters(
         preemptions=_whole(grown(readings, "num_preemptions_total")),
         prompt_tokens=_whole(grown(readings, "prompt_tokens_total")),
         generation_tokens=_whole(grown(readings, "generation_tokens_total")),
         waiting_max=_whole(highest(readings, "num_requests_waiting")),
-        queue_mean_seconds=mean(readings, "request_queue_time_seconds"),
-        ttft_mean_seconds=mean(readings, "time_to_first_token_seconds"),
-        inter_token_mean_seconds=mean(readings, "inter_token_latency_seconds"),
+        queue_mean_seconds=observed_mean(readings, "request_queue_time_seconds"),
+        ttft_mean_seconds=observed_mean(readings, "time_to_first_token_seconds"),
+        inter_token_mean_seconds=observed_mean(readings, "inter_token_latency_seconds"),
         kv_cache_usage_max=highest(readings, "kv_cache_usage_perc"),
     )
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from .._errors import InferenceError
 from .bench_file import bottleneck, last_line
-from .result import Load, Request
+from .result import LoadShape, Request
 
 VERSIONS = (1, 2)
 _GROUPS = {"successful": "completed", "errored": "failed", "incomplete": "cancelled"}
@@ -27,7 +27,7 @@ class Benchmark:
     """One benchmark of the file; ``started`` is in seconds since 1970."""
 
     requests: tuple[Request, ...]
-    load: Load
+    load: LoadShape
     started: float
     duration_seconds: float
 
@@ -66,7 +66,7 @@ def _benchmark(item: Mapping[str, Any]) -> Benchmark:
     return Benchmark(requests, replace(load, bottleneck=bottleneck(requests, load)), started, duration)
 
 
-def _request(entry: Mapping[str, Any], status: str, started: float, load: Load) -> Request:
+def _request(entry: Mapping[str, Any], status: str, started: float, load: LoadShape) -> Request:
     timings = entry["info"]["timings"]
     ttft, gap = entry.get("time_to_first_token_ms"), entry.get("inter_token_latency_ms")
     begun = ttft is not None
@@ -91,11 +91,11 @@ def _waited(timings: Mapping[str, Any]) -> float | None:
     return None if wanted is None or sent is None else max(0.0, sent - wanted)
 
 
-def _load(item: Mapping[str, Any]) -> Load:
+def _load(item: Mapping[str, Any]) -> LoadShape:
     strategy = item["config"]["strategy"]
     kind = strategy["type_"]
     streams = 1 if kind == "synchronous" else strategy.get("streams") or strategy.get("max_concurrency")
-    return Load(
+    return LoadShape(
         driver="GuideLLM",
         mode="open" if kind in _OPEN else "closed",
         concurrency=streams,

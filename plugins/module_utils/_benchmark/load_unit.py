@@ -16,11 +16,12 @@ from typing import Any
 from .. import _environment_file
 from .._errors import InferenceError
 from .._host.systemd import RunCommand
+from .._values import GIB, MIB
 from . import command as bench
 
-DIRECTORY = Path("/run/vllm-benchmark")
+LOAD_DIRECTORY = Path("/run/vllm-benchmark")
 _UNITS = "vllm-benchmark-*.service"
-_LOG_LIMIT, _RESULT_LIMIT = 1 << 20, 1 << 30
+_LOG_LIMIT, _RESULT_LIMIT = MIB, GIB
 _LINES = 12
 # Above, a program that is one thread has nothing left to be on time with.
 _BUSY = 0.9
@@ -45,11 +46,11 @@ class LoadUnit:
 
     @property
     def _unit(self) -> str:
-        return bench.unit_name(self.service)
+        return bench.bench_unit_name(self.service)
 
     @property
     def _directory(self) -> Path:
-        return DIRECTORY / self.service
+        return LOAD_DIRECTORY / self.service
 
     @property
     def over(self) -> bool:
@@ -62,7 +63,7 @@ class LoadUnit:
     def start(self, executable: str, order: bench.Order, key: str | None) -> None:
         """Start the load; return when the program runs. ``key`` reaches it by a file that is gone by then."""
         self._prepare()
-        key_file = DIRECTORY / f"{self.service}.key"
+        key_file = LOAD_DIRECTORY / f"{self.service}.key"
         try:
             if key:
                 with open(
@@ -72,7 +73,7 @@ class LoadUnit:
             properties = bench.properties(order, str(self._directory), str(key_file) if key else None, self.owner)
             command = ["systemd-run", "--quiet", "--service-type=exec", "--remain-after-exit", f"--unit={self._unit}"]
             command += [f"--property={entry}" for entry in properties]
-            command += ["--", *bench.command(executable, order)]
+            command += ["--", *bench.bench_command(executable, order)]
             status, out, error = self.run(command)
             if status != 0:
                 raise InferenceError(f"the load generator cannot be started: {(error or out).strip()}")
@@ -81,9 +82,9 @@ class LoadUnit:
         self._state = {"ActiveState": "active", "SubState": "running"}
 
     def _prepare(self) -> None:
-        DIRECTORY.mkdir(mode=0o711, exist_ok=True)
+        LOAD_DIRECTORY.mkdir(mode=0o711, exist_ok=True)
         shutil.rmtree(self._directory, ignore_errors=True)
-        (DIRECTORY / f"{self.service}.key").unlink(missing_ok=True)
+        (LOAD_DIRECTORY / f"{self.service}.key").unlink(missing_ok=True)
         self._directory.mkdir(mode=0o700)
         os.chown(self._directory, self.owner.user_id, self.owner.group_id)
 
@@ -149,4 +150,4 @@ def remove_all(run: RunCommand) -> None:
     """End every load, of a measurement that cannot do so itself any more."""
     run(["systemctl", "stop", _UNITS])
     run(["systemctl", "reset-failed", _UNITS])
-    shutil.rmtree(DIRECTORY, ignore_errors=True)
+    shutil.rmtree(LOAD_DIRECTORY, ignore_errors=True)

@@ -19,6 +19,7 @@ from .._generation.serving import Served, Serving, read_serving
 from .._generation.store import GenerationStore
 from .._gpu.nvml import meters, read_topology
 from .._gpu.xid import pci_address
+from .._host.job import OnStep
 from .._host.systemd import RunCommand, Systemd
 from .._incidents.history import episodes
 from .._incidents.journal import Journal
@@ -29,8 +30,8 @@ from .command import Owner, Target
 from .gauges import Gauges
 from .load_unit import LoadUnit, remove_all
 from .quality import probe
-from .result import Environment, Quality, Result
-from .run import REQUEST_SECONDS, Host, Load, Report, Run, combine
+from .result import Environment, Quality, RunResult
+from .run import REQUEST_SECONDS, Run, RunContext, RunningLoad, combine
 from .scenarios import Asked, Scenario, asked_of, scenario
 
 _POLL_SECONDS = 1.0
@@ -66,7 +67,7 @@ class Measurement:
         host = service.endpoint.host
         return Target(_direct_url(service), *common, peers=("localhost",) if _is_local(host) else ("localhost", host))
 
-    def drive(self, report: Report) -> dict[str, Any]:
+    def drive(self, report: OnStep) -> dict[str, Any]:
         """Make all runs; return them, and what there is to warn of."""
         groups = [self._services] if self._scenario.together else [(service,) for service in self._services]
         warnings: list[str] = []
@@ -74,7 +75,7 @@ class Measurement:
         found: dict[str, Any] = {"changed": False, "results": [result.to_dict() for result in results]}
         return {**found, "warnings": warnings} if warnings else found
 
-    def _measure(self, services: Sequence[Served], report: Report, warn: Callable[[str], None]) -> Result:
+    def _measure(self, services: Sequence[Served], report: OnStep, warn: Callable[[str], None]) -> RunResult:
         names = {device for service in services for device in service.planned.devices}
         devices = [device for device in self._serving.plan.devices if device.id in names]
         with meters() as known:
@@ -100,7 +101,7 @@ class Measurement:
         for result in found:
             if result.load is not None and result.load.bottleneck:
                 warn(f"{result.service}: {result.load.bottleneck}")
-        host = Host(started, self._environment(devices), happened, gauges.memory(), energy)
+        host = RunContext(started, self._environment(devices), happened, gauges.memory(), energy)
         made = combine(found, qualities, host)
         return replace(made, side=self._params["side"], round=self._params["round"])
 
@@ -108,13 +109,13 @@ class Measurement:
     def _seed(self) -> int:
         return int(self._params["seed"])
 
-    def _load(self, service: Served) -> Load:
+    def _load(self, service: Served) -> RunningLoad:
         gateway = self._params["gateway"]
         key = gateway["api_key"] if gateway else service.endpoint.api_key
         unit = LoadUnit(self._run, service.name, self._owner)
-        return Load(service, self._asked[service.name], self._targets[service.name], key or None, unit)
+        return RunningLoad(service, self._asked[service.name], self._targets[service.name], key or None, unit)
 
-    def _quality(self, service: Served, gauges: Gauges, report: Report, warn: Callable[[str], None]) -> Quality:
+    def _quality(self, service: Served, gauges: Gauges, report: OnStep, warn: Callable[[str], None]) -> Quality:
         if not self._params["quality"]:
             return Quality()
         report(service.name, "asking for greedy answers and for the perplexity of the reference text")
@@ -126,7 +127,7 @@ class Measurement:
             warn(f"{service.name}: the quality of its answers was not measured: {error}")
             return Quality()
 
-    def _await_serving(self, services: Sequence[Served], report: Report) -> None:
+    def _await_serving(self, services: Sequence[Served], report: OnStep) -> None:
         """Return when every service serves; InferenceError where one will not."""
         waiting = {service.name: service for service in services}
         patience = sum(service.ticket.start_timeout for service in services)

@@ -63,7 +63,7 @@ def logits_bytes(tokens: int, max_num_batched_tokens: int, vocabulary: int) -> i
     return min(tokens, max_num_batched_tokens) * vocabulary * _BYTES_PER_LOGIT
 
 
-def agreement(one: Sequence[Sequence[int]], other: Sequence[Sequence[int]]) -> float | None:
+def token_agreement(one: Sequence[Sequence[int]], other: Sequence[Sequence[int]]) -> float | None:
     """Return the share of tokens that are the same at the same place; None where there is nothing to compare."""
     total = sum(max(len(a), len(b)) for a, b in zip(one, other))
     if len(one) != len(other) or not total:

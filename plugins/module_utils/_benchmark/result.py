@@ -14,16 +14,16 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from .._errors import InferenceError
+from .._plan.plan import ACCELERATORS
 from .._records import Record
 
-SCHEMA_VERSION = 1
-SCENARIOS = ("standard", "long_context", "burst", "soak", "mixed")
+RESULT_SCHEMA_VERSION = 1
+SCENARIO_NAMES = ("standard", "long_context", "burst", "soak", "mixed")
 SIDES = ("before", "after")
 MODES = ("closed", "open")
 # ``failed``: no token came. ``aborted``: the stream broke after the first. ``cancelled``: the load generator itself
 # ended it with the measurement, which says nothing about the service.
 STATUSES = ("completed", "failed", "aborted", "cancelled")
-ACCELERATORS = ("cuda", "cpu")
 STARTED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
@@ -65,7 +65,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Load:
+class LoadShape:
     """How requests were sent: ``closed`` keeps ``concurrency`` in flight, ``open`` sends ``requests_per_second``.
 
     ``bottleneck`` says how the load generator itself held the measurement back; None where it did not.
@@ -81,7 +81,7 @@ class Load:
     bottleneck: str | None = None
 
     @classmethod
-    def read(cls, record: Record) -> Load:
+    def read(cls, record: Record) -> LoadShape:
         """Return the load of a mapping."""
         return cls(
             driver=record.required_text("driver"),
@@ -185,7 +185,7 @@ class ServiceResult:
     model: str
     scenario: str
     duration_seconds: float
-    load: Load | None = None
+    load: LoadShape | None = None
     requests: tuple[Request, ...] = ()
     engine: EngineCounters = EngineCounters()
     quality: Quality = Quality()
@@ -195,19 +195,19 @@ class ServiceResult:
     @classmethod
     def read(cls, record: Record) -> ServiceResult:
         """Return the service of a mapping."""
-        not_started = record.optional_record("not_started", names(NotStarted))
-        load = record.optional_record("load", names(Load))
+        not_started = record.optional_record("not_started", field_names(NotStarted))
+        load = record.optional_record("load", field_names(LoadShape))
         if (load is None) == (not_started is None):
             raise InferenceError(f"{record.where} has to have either load or not_started.", where=record.where)
         return cls(
             service=record.required_text("service"),
             model=record.required_text("model"),
-            scenario=record.required_choice("scenario", SCENARIOS),
+            scenario=record.required_choice("scenario", SCENARIO_NAMES),
             duration_seconds=record.required_number("duration_seconds"),
-            load=None if load is None else Load.read(load),
-            requests=tuple(Request.read(item) for item in record.records("requests", names(Request))),
-            engine=EngineCounters.read(record.record("engine", names(EngineCounters))),
-            quality=Quality.read(record.record("quality", names(Quality))),
+            load=None if load is None else LoadShape.read(load),
+            requests=tuple(Request.read(item) for item in record.records("requests", field_names(Request))),
+            engine=EngineCounters.read(record.record("engine", field_names(EngineCounters))),
+            quality=Quality.read(record.record("quality", field_names(Quality))),
             restarts=record.integer("restarts") or 0,
             not_started=None if not_started is None else NotStarted.read(not_started),
         )
@@ -244,7 +244,7 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Incident:
+class RunIncident:
     """Something that went wrong during the run; ``kind`` is of the incident taxonomy, ``service`` None for the host."""
 
     kind: str
@@ -253,7 +253,7 @@ class Incident:
     line: str | None = None
 
     @classmethod
-    def read(cls, record: Record) -> Incident:
+    def read(cls, record: Record) -> RunIncident:
         """Return the incident of a mapping."""
         return cls(
             kind=record.required_text("kind"),
@@ -292,7 +292,7 @@ class Environment:
 
 
 @dataclass(frozen=True)
-class Result:
+class RunResult:
     """One run. ``started`` is ISO 8601 in UTC, such as 2026-11-23T23:06:00Z.
 
     In a comparison ``side`` says what was deployed, and the two runs with the same ``round`` were made one after the
@@ -303,23 +303,23 @@ class Result:
     environment: Environment
     services: tuple[ServiceResult, ...]
     memory: tuple[Memory, ...] = ()
-    incidents: tuple[Incident, ...] = ()
+    incidents: tuple[RunIncident, ...] = ()
     energy_joules: float | None = None
     side: str | None = None
     round: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the run as JSON has it."""
-        return {"schema_version": SCHEMA_VERSION, **plain(self)}
+        return {"schema_version": RESULT_SCHEMA_VERSION, **plain(self)}
 
 
-def read_result(value: object, where: str = "result") -> Result:
-    """Return the run that :meth:`Result.to_dict` made; InferenceError names the first place that is wrong."""
-    record = Record(value, where, ("schema_version", *names(Result)))
+def read_result(value: object, where: str = "result") -> RunResult:
+    """Return the run that :meth:`RunResult.to_dict` made; InferenceError names the first place that is wrong."""
+    record = Record(value, where, ("schema_version", *field_names(RunResult)))
     version = record.required_integer("schema_version")
-    if version != SCHEMA_VERSION:
+    if version != RESULT_SCHEMA_VERSION:
         raise InferenceError(
-            f"{where} is of schema version {version}, and this collection reads {SCHEMA_VERSION}; "
+            f"{where} is of schema version {version}, and this collection reads {RESULT_SCHEMA_VERSION}; "
             "read it with the release of the collection that wrote it.",
             where=where,
         )
@@ -328,19 +328,19 @@ def read_result(value: object, where: str = "result") -> Result:
         raise InferenceError(
             f"{where}.started is {started!r:.80}; a time in UTC such as 2026-11-23T23:06:00Z is expected.", where=where
         )
-    return Result(
+    return RunResult(
         started=started,
-        environment=Environment.read(record.record("environment", names(Environment))),
-        services=tuple(ServiceResult.read(item) for item in record.records("services", names(ServiceResult))),
-        memory=tuple(Memory.read(item) for item in record.records("memory", names(Memory))),
-        incidents=tuple(Incident.read(item) for item in record.records("incidents", names(Incident))),
+        environment=Environment.read(record.record("environment", field_names(Environment))),
+        services=tuple(ServiceResult.read(item) for item in record.records("services", field_names(ServiceResult))),
+        memory=tuple(Memory.read(item) for item in record.records("memory", field_names(Memory))),
+        incidents=tuple(RunIncident.read(item) for item in record.records("incidents", field_names(RunIncident))),
         energy_joules=record.number("energy_joules"),
         side=record.choice("side", SIDES),
         round=record.integer("round"),
     )
 
 
-def names(kind: type) -> tuple[str, ...]:
+def field_names(kind: type) -> tuple[str, ...]:
     """Return the names of a dataclass's fields."""
     return tuple(field.name for field in fields(kind))
 

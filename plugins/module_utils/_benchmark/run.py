@@ -9,20 +9,21 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Callable
 
 from .._engine.api import read_metrics
 from .._engine.metrics import read_sums
 from .._generation.serving import Served
+from .._host.job import OnStep
 from .._incidents.episodes import Episode
+from .._values import GIB
 from .bench_file import read_bench_file
 from .client import Client, warm_up
 from .command import Order, Target
-from .engine_counters import Reading, count, grown, reading
+from .engine_counters import Reading, count_between, grown, reading
 from .gauges import Gauges
 from .load_unit import LoadUnit
 from .reference_text import reference_text
-from .result import Environment, Incident, Memory, Quality, Result, ServiceResult
+from .result import Environment, Memory, Quality, RunIncident, RunResult, ServiceResult
 from .scenarios import Asked
 
 _TICK_SECONDS = 1.0
@@ -30,13 +31,10 @@ _SAID_SECONDS = 5.0
 _METRICS_SECONDS = 3.0
 # A request of the warm-up or of the probe, which may compile something or read a long text.
 REQUEST_SECONDS = 600.0
-GIB = 1 << 30
-
-Report = Callable[[str, str], None]
 
 
 @dataclass
-class Load:
+class RunningLoad:
     """One service under load, as the run goes on."""
 
     service: Served
@@ -72,7 +70,9 @@ class Load:
 class Run:
     """Drives some loads at the same time and makes a result of what came of it."""
 
-    def __init__(self, loads: Sequence[Load], gauges: Gauges, executable: str, seed: int, report: Report) -> None:
+    def __init__(
+        self, loads: Sequence[RunningLoad], gauges: Gauges, executable: str, seed: int, report: OnStep
+    ) -> None:
         self._loads = loads
         self._gauges = gauges
         self._executable = executable
@@ -140,7 +140,7 @@ class Run:
         """Return what the load generators and the engines tell."""
         return [self._service_result(load) for load in self._loads]
 
-    def _service_result(self, load: Load) -> ServiceResult:
+    def _service_result(self, load: RunningLoad) -> ServiceResult:
         where = f"the result of {load.service.name}"
         requests, sent, duration = read_bench_file(load.unit.result(), where)
         held_back = [text for text in (sent.bottleneck, load.unit.bottleneck()) if text]
@@ -157,12 +157,12 @@ class Run:
                 bottleneck=" ".join(held_back) or None,
             ),
             requests=requests,
-            engine=count(load.readings),
+            engine=count_between(load.readings),
         )
 
 
 @dataclass(frozen=True)
-class Host:
+class RunContext:
     """What the host tells of a run: what went wrong, and what was measured where. ``started`` is Unix time."""
 
     started: float
@@ -172,20 +172,20 @@ class Host:
     energy: float | None
 
 
-def combine(services: Sequence[ServiceResult], qualities: Mapping[str, Quality], host: Host) -> Result:
+def combine(services: Sequence[ServiceResult], qualities: Mapping[str, Quality], host: RunContext) -> RunResult:
     """Return the run: its services, with what their host tells of them."""
     made = []
     for item in services:
         restarts = sum(one.restarts for one in host.episodes if one.service == item.service)
         made.append(replace(item, restarts=restarts, quality=qualities.get(item.service, Quality())))
     moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(host.started))
-    return Result(
+    return RunResult(
         started=f"{moment}.{int(host.started % 1 * 1000):03d}Z",
         environment=host.environment,
         services=tuple(made),
         memory=host.memory,
         incidents=tuple(
-            Incident(one.kind, max(0.0, round(one.time - host.started, 3)), one.service, one.line or None)
+            RunIncident(one.kind, max(0.0, round(one.time - host.started, 3)), one.service, one.line or None)
             for one in host.episodes
         ),
         energy_joules=host.energy,

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from .._errors import InferenceError
 from .digests import Digests
-from .manifest import AGAIN, MANIFEST_FILE, SIGNATURE_FILE, Manifest, differences
+from .manifest import AGAIN, BUNDLE_MANIFEST_FILE, SIGNATURE_FILE, BundleManifest, differences
 
 
 def read(directory: Path) -> bytes:
     """The manifest of a bundle as it lies there; InferenceError where there is none."""
     try:
-        return (directory / MANIFEST_FILE).read_bytes()
+        return (directory / BUNDLE_MANIFEST_FILE).read_bytes()
     except OSError as error:
         raise InferenceError(
             f"{directory} holds no bundle that can be read ({error.strerror}: {error.filename}). Name the directory"
@@ -26,9 +26,9 @@ def read(directory: Path) -> bytes:
         ) from error
 
 
-def check_all(directory: Path, manifest: Manifest, digests: Digests) -> None:
+def check_all(directory: Path, manifest: BundleManifest, digests: Digests) -> None:
     """InferenceError unless a bundle is what was made, to the last bit."""
-    problems = list(problems_of(directory, manifest.files, digests, (MANIFEST_FILE, SIGNATURE_FILE)))
+    problems = list(problems_of(directory, manifest.files, digests, (BUNDLE_MANIFEST_FILE, SIGNATURE_FILE)))
     if problems:
         raise differences(problems)
 

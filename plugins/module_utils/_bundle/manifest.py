@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from .._errors import InferenceError
 
-MANIFEST_FILE = "SHA256SUMS"
+BUNDLE_MANIFEST_FILE = "SHA256SUMS"
 SIGNATURE_FILE = "SHA256SUMS.sig"
 AGAIN = "Copy the bundle again from where it was made, or make it anew (playbook bundle)."
 _HEADER = "# llmops.inference bundle 1; SHA-256 of the lines below: "
@@ -27,7 +27,7 @@ _NO_PATH = re.compile(r"[\\\x00-\x1f\x7f]|^/|/$|//|(^|/)\.\.?(/|$)")
 
 
 @dataclass(frozen=True)
-class Manifest:
+class BundleManifest:
     """The files of a bundle: path below it, with slashes -> SHA-256 in hexadecimal."""
 
     files: Mapping[str, str]
@@ -43,7 +43,7 @@ class Manifest:
         return f"{_HEADER}{digest_of(lines.encode())}\n{lines}"
 
     @classmethod
-    def from_bytes(cls, content: bytes, name: str) -> Manifest:
+    def from_bytes(cls, content: bytes, name: str) -> BundleManifest:
         """The manifest that was read from ``name``; InferenceError where a bit of it is not as it was written."""
         header, _newline, lines = content.partition(b"\n")
         if not header.startswith(_HEADER.encode()):

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any, Optional
 
 from .._errors import InferenceError
+from .._values import GIB
 from .check import difference, entries, problems_of
 from .digests import Digests
-from .manifest import AGAIN, Manifest, differences
+from .manifest import AGAIN, BundleManifest, differences
 
 # What a copy leaves free on a file system (bytes).
-_SPARE_BYTES = 1 << 30
+_SPARE_BYTES = GIB
 _CHUNK_BYTES = 1 << 22
 # What vllm_models leaves beside the same files where it has fetched them.
 FETCHED = ".fetched.json"
@@ -59,7 +60,7 @@ class Progress:
 
 def put(
     parts: Sequence[Part],
-    manifest: Manifest,
+    manifest: BundleManifest,
     digests: Digests,
     *,
     source: Optional[Path],
@@ -85,7 +86,7 @@ def put(
     return progress
 
 
-def _files_of(part: Part, manifest: Manifest) -> dict[str, str]:
+def _files_of(part: Part, manifest: BundleManifest) -> dict[str, str]:
     files = manifest.below(part.path)
     if not files:
         there = manifest.siblings(part.path)
@@ -210,20 +211,20 @@ def _copy(source: Path, dest: Path, expected: str) -> None:
 
 def _refuse_without_room(part: Part, sources: Sequence[Path]) -> None:
     needed = sum(path.stat().st_size for path in sources if path.exists())
-    refuse_without_room(part.dest, needed, free_bytes(part.dest))
+    refuse_without_room(part.dest, needed, free_disk_bytes(part.dest))
 
 
 def refuse_without_room(dest: Path, needed: int, free: int) -> None:
     """InferenceError where so many more bytes do not fit at a place."""
     if needed and needed + _SPARE_BYTES > free:
         raise InferenceError(
-            f"{dest} needs {needed / 2**30:.2f} GiB more of the bundle, and 1 GiB is to stay free, but only"
-            f" {free / 2**30:.2f} GiB are. Free some, or choose another place (vllm_bundle_store,"
+            f"{dest} needs {needed / GIB:.2f} GiB more of the bundle, and 1 GiB is to stay free, but only"
+            f" {free / GIB:.2f} GiB are. Free some, or choose another place (vllm_bundle_store,"
             " vllm_models_directory)."
         )
 
 
-def free_bytes(place: Path) -> int:
+def free_disk_bytes(place: Path) -> int:
     """What is free on the file system of a path that need not be there yet."""
     while not place.exists():
         place = place.parent

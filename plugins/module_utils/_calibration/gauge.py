@@ -108,12 +108,12 @@ class Recorder:
         try:
             start = self._gauge.read(name, just_started=True)
             if start.follows_share:
-                self._store.add(planned.calibration_key, describe(planned, self._plan), start)
+                self._store.add(planned.calibration_key, describe_record(planned, self._plan), start)
         except (InferenceError, OSError, ValueError) as error:
             self._report(name, f"its use of memory could not be recorded: {error}")
 
 
-def describe(planned: PlannedService, plan: Plan) -> dict[str, Any]:
+def describe_record(planned: PlannedService, plan: Plan) -> dict[str, Any]:
     """Return whose record it is, for people; the key alone decides."""
     return {
         "service": planned.name,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .._engine.api import Generation
+from .._engine.api import Completion
 from .._generation.unit_links import Links
 from .._host.systemd import UnitState
 
@@ -23,7 +23,7 @@ class Observed:
     state: UnitState
     digest: str | None
     problem: str | None
-    brought: Generation | None = None
+    brought: Completion | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Changes:
     remove: Sequence[str]
     links: Links
     interrupted: bool = False
-    answers: Mapping[str, Generation] = field(default_factory=dict)
+    answers: Mapping[str, Completion] = field(default_factory=dict)
 
     @property
     def any(self) -> bool:

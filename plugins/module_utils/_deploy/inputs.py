@@ -13,7 +13,7 @@ from typing import Any
 from .._arguments import settings_from
 from .._calibration.store import CalibrationStore
 from .._errors import InferenceError
-from .._gpu.health import judged_by
+from .._gpu.health import apply_health_policy
 from .._gpu.nvml import import_from, read_topology
 from .._gpu.other_processes import own_pids, resident_bytes
 from .._gpu.topology import Topology, gpu_used_by_others, node_used_by_others
@@ -30,7 +30,7 @@ from .._values import as_integer, shown
 
 
 @dataclass(frozen=True)
-class Ground:
+class Machine:
     """A machine as it is planned for; ``usable`` is its topology after ``gpu_health`` had its say."""
 
     settings: Settings
@@ -52,21 +52,27 @@ class Ground:
         )
 
 
-def read_ground(params: Mapping[str, Any], run: RunCommand) -> Ground:
+def read_machine(params: Mapping[str, Any], run: RunCommand) -> Machine:
     """Return this host, or the machine that ``topology`` states, as a module's parameters describe it.
 
     ``topology`` and ``used_by_others`` may be absent. InferenceError for what is no machine.
     """
-    settings = settings_from(params)
     stated = stated_bytes(params.get("used_by_others"))
     if params.get("topology") is not None:
         topology = Topology.from_dict(params["topology"])
-        return Ground(settings, topology, judged_by(params["gpu_health"], topology), stated, {})
+        usable = apply_health_policy(params["gpu_health"], topology)
+        return Machine(settings_from(params), topology, usable, stated, {})
     import_from(params["tools_dir"])
-    topology = with_xids(read_topology(), Journal(run).xids_since_boot())
+    settings = settings_from(params)
+    topology, usable = read_usable_topology(params, Journal(run))
     others = {**read_used_by_others(topology, settings.accelerator), **stated}
-    usable = judged_by(params["gpu_health"], topology)
-    return Ground(settings, topology, usable, others, CalibrationStore().measured())
+    return Machine(settings, topology, usable, others, CalibrationStore().measured())
+
+
+def read_usable_topology(params: Mapping[str, Any], journal: Journal) -> tuple[Topology, Topology]:
+    """Return this host's topology, and the same after ``gpu_health`` has been applied."""
+    topology = with_xids(read_topology(), journal.xids_since_boot())
+    return topology, apply_health_policy(params["gpu_health"], topology)
 
 
 # The way out where a model is not on the machine that plans.

@@ -21,7 +21,9 @@ from .._places import NEEDS_FILE
 HasImage = Callable[[str], bool]
 
 
-def describe(store: GenerationStore, open_transaction: Transaction | None, has_image: HasImage) -> list[dict[str, Any]]:
+def describe_generations(
+    store: GenerationStore, open_transaction: Transaction | None, has_image: HasImage
+) -> list[dict[str, Any]]:
     """Every generation, oldest first, as vllm_deployment_info returns it."""
     return [_describe_one(store, number, open_transaction, has_image) for number in store.numbers()]
 
@@ -48,7 +50,7 @@ def _describe_one(
     }
 
 
-def choose(store: GenerationStore, wanted: int | None, base: int | None) -> int:
+def choose_generation(store: GenerationStore, wanted: int | None, base: int | None) -> int:
     """The generation to return to: the one that is ``wanted``, else the one that served before ``base``.
 
     ``base`` is in force. Where newer ones than it are kept, the host was returned already, and it is the answer: to run

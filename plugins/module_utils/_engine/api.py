@@ -45,7 +45,7 @@ def connect(endpoint: Endpoint, timeout: float) -> http.client.HTTPConnection:
 
 
 @dataclass(frozen=True)
-class Generation:
+class Completion:
     """What one request brought: ``tokens`` counted by the engine, times in seconds.
 
     ``tokens_per_second`` is of the decode alone, (tokens - 1) over the time after the first token, and None for a
@@ -63,7 +63,7 @@ class Generation:
         return (self.tokens - 1) / decode if self.tokens > 1 and decode > 0 else None
 
 
-def generate(endpoint: Endpoint, tokens: int, deadline: float) -> Generation:
+def generate(endpoint: Endpoint, tokens: int, deadline: float) -> Completion:
     """Ask for exactly ``tokens`` tokens and wait at most ``deadline`` seconds for all of them.
 
     Raises InferenceError with what the service answered instead; ``status`` among its details is that of an answer
@@ -109,7 +109,7 @@ def generate(endpoint: Endpoint, tokens: int, deadline: float) -> Generation:
         connection.close()
     if first is None or counted < 1:
         raise InferenceError(f"{endpoint.address} answered 200 but generated no token")
-    return Generation(counted, first - started, time.monotonic() - started)
+    return Completion(counted, first - started, time.monotonic() - started)
 
 
 def listening(endpoint: Endpoint, timeout: float = 2.0) -> bool:

@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Callable
 
-GIB = 1 << 30
+from .._values import GIB
+
 # A printed size is off by at most this.
 ROUNDING_BYTES = int(0.005 * GIB) + 1
 

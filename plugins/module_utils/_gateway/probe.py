@@ -133,7 +133,7 @@ def watches_of(settings: dict[str, Any]) -> dict[str, Watch]:
     }
 
 
-def serve(path: str) -> None:
+def serve_probe(path: str) -> None:
     """Watch the engines of a settings file and answer HAProxy, for ever."""
     settings = json.loads(Path(path).read_text(encoding="utf-8"))
     watches = watches_of(settings)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .. import _files
 from .._errors import InferenceError
-from .._places import QUADLETS, RECOVER_FILE, TARGET_FILE, UNITS, Paths
+from .._places import QUADLETS, RECOVER_FILE, TARGET_FILE, UNITS_DIRECTORY, Paths
 
 # Path of a link -> where it points and where it should; None: it is not there, or should not be.
 Links = Mapping[str, "tuple[str | None, str | None]"]
@@ -26,7 +26,7 @@ class UnitLinks:
     """The links in systemd's unit directory, and in the one for Quadlets. ``files`` are paths below a generation."""
 
     def __init__(self, paths: Paths) -> None:
-        self._directories = {UNITS: Path(paths.unit_directory), QUADLETS: Path(paths.quadlet_directory)}
+        self._directories = {UNITS_DIRECTORY: Path(paths.unit_directory), QUADLETS: Path(paths.quadlet_directory)}
         self._wants = Path(paths.unit_directory) / "multi-user.target.wants"
         self._current = Path(paths.current)
 

@@ -47,7 +47,7 @@ class HealthFacts:
     refusals: tuple[str, ...] = ()
 
 
-def judge(facts: HealthFacts) -> Health:
+def judge_gpu(facts: HealthFacts) -> Health:
     """Tell whether a GPU can be given work.
 
     Failed: lost, uncorrectable errors, or no spare rows left. Degraded: a repair waits for a reset, it is
@@ -73,13 +73,15 @@ def judge(facts: HealthFacts) -> Health:
     return Health(status, tuple(failed + degraded))
 
 
-def under(answers: Mapping[str, str], health: Health) -> Health:
+def policy_health(answers: Mapping[str, str], health: Health) -> Health:
     """Return what a GPU's health comes to: failed where it is to be refused, degraded where it earns a warning."""
     if health.status == "ok":
         return health
     return replace(health, status=_COMES_TO[answers.get(health.status, DEFAULT_ANSWERS[health.status])])
 
 
-def judged_by(answers: Mapping[str, str], topology: Topology) -> Topology:
+def apply_health_policy(answers: Mapping[str, str], topology: Topology) -> Topology:
     """Return the topology with the health of its GPUs as these answers have it."""
-    return replace(topology, gpus=tuple(replace(gpu, health=under(answers, gpu.health)) for gpu in topology.gpus))
+    return replace(
+        topology, gpus=tuple(replace(gpu, health=policy_health(answers, gpu.health)) for gpu in topology.gpus)
+    )

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .health import HealthFacts, judge
+from .health import HealthFacts, judge_gpu
 from .links import NvLinks, link_between, nvlinks_between
 from .numa import read_numa_nodes
 from .topology import Gpu, GpuProcess, Link, Pcie, Topology
@@ -242,7 +242,7 @@ def _gpu(device: _Device, proc: Path, pci_devices: Path) -> Gpu:
         ),
         mig_enabled=None if mig is None else mig[0] == 1,
         processes=_processes(device, proc),
-        health=judge(_health_facts(device)),  # last: it tells what the questions above met
+        health=judge_gpu(_health_facts(device)),  # last: it tells what the questions above met
     )
 
 

@@ -16,7 +16,7 @@ import contextlib
 import fcntl
 import json
 import os
-import subprocess
+import stat
 import sys
 import threading
 import time
@@ -24,21 +24,24 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Callable
 
+from .. import _files
 from .._engine.api import generate, listening
 from .._errors import InferenceError
-from .._gpu.health import under
+from .._gpu.health import policy_health
 from .._gpu.nvml import read_topology
 from .._host.network import clear_socket, listen_problem
+from .._host.systemd import run_command
 from .._service.ticket import RUNTIME_DIRECTORY, Ticket, started_path
+from .._values import GIB, MIB
 from .group_member import is_formed, join, leave, watch_group
-from .watchdog import look
+from .watchdog import probe_service
 
 _POLL_SECONDS = 1.0
 _REPORT_SECONDS = 15.0
-_GIB = 1 << 30
-_MIB = 1 << 20
+_REGISTRY_SECONDS = 30.0
+_LONGEST_NAME = 256
 # What an engine takes of /dev/shm; with less it fails after it has loaded the model.
-_SHARED_MEMORY_BYTES = 160 * _MIB
+_SHARED_MEMORY_BYTES = 160 * MIB
 _SHARED_MEMORY = "/dev/shm"
 # The services' group may connect, which is how a gateway gets at a unix socket.
 _SOCKET_MODE = 0o660
@@ -114,7 +117,7 @@ def _free_devices(ticket: Ticket) -> None:
     with _registry():
         for path in (RUNTIME_DIRECTORY / "locks").iterdir():
             if _holder(path) == ticket.service:
-                path.unlink()
+                path.unlink(missing_ok=True)
 
 
 def _address_problem(ticket: Ticket) -> str | None:
@@ -150,19 +153,20 @@ def _take_devices(ticket: Ticket) -> str | None:
             if holder not in (None, ticket.service) and _is_starting(str(holder)):
                 return f"'{holder}' is starting on {device}"
         for device in ticket.required_free_bytes:
-            _lock_path(device).write_text(ticket.service)
+            path = _lock_path(device)
+            _files.replace_below(path.parent, path.name, text=ticket.service, mode=0o644)
     return None
 
 
 def _missing_memory(ticket: Ticket) -> str | None:
     """The first device on which less is free than the engine will ask for."""
-    free = free_bytes()
+    free = free_device_bytes()
     for device, required in ticket.required_free_bytes.items():
         if device not in free:
             return f"device {device} does not answer"
         if free[device] < required:
             return (
-                f"{device} has {free[device] / _GIB:.2f} GiB free, the engine will ask for {required / _GIB:.2f} GiB; "
+                f"{device} has {free[device] / GIB:.2f} GiB free, the engine will ask for {required / GIB:.2f} GiB; "
                 "stop what uses it, or lower gpu_memory_budget"
             )
     return None
@@ -175,7 +179,7 @@ def _missing_shared_memory(ticket: Ticket) -> str | None:
     free = os.statvfs(_SHARED_MEMORY).f_bavail * os.statvfs(_SHARED_MEMORY).f_frsize
     if free < _SHARED_MEMORY_BYTES:
         return (
-            f"{_SHARED_MEMORY} has {free / _MIB:.0f} MiB free, the engine will take {_SHARED_MEMORY_BYTES / _MIB:.0f} "
+            f"{_SHARED_MEMORY} has {free / MIB:.0f} MiB free, the engine will take {_SHARED_MEMORY_BYTES / MIB:.0f} "
             f"MiB; remove what fills it, or mount it larger"
         )
     return None
@@ -190,7 +194,7 @@ def _check_gpus(ticket: Ticket) -> None:
         lost = gpu.uuid is None and bool(missing)  # a GPU that is lost does not even tell which one it is
         if gpu.uuid not in ticket.required_free_bytes and not lost:
             continue
-        health = gpu.health if lost else under(ticket.gpu_health, gpu.health)
+        health = gpu.health if lost else policy_health(ticket.gpu_health, gpu.health)
         name = gpu.uuid or f"one of {', '.join(missing)}"
         found = f"GPU {gpu.index} ({name}) is {gpu.health.status}: {', '.join(gpu.health.reasons)}"
         if health.status == "failed":
@@ -202,7 +206,7 @@ def _check_gpus(ticket: Ticket) -> None:
             _say(found)
 
 
-def free_bytes() -> dict[str, int]:
+def free_device_bytes() -> dict[str, int]:
     """Free bytes of every device of the host, by the ids that plans use."""
     topology = read_topology()
     free = {gpu.uuid: gpu.memory_free_bytes for gpu in topology.gpus if gpu.uuid and gpu.memory_free_bytes is not None}
@@ -223,20 +227,42 @@ def _exists(process: int) -> bool:
 
 def _is_starting(service: str) -> bool:
     """Whether a holder still deserves its lock; one that was killed without a word does not."""
-    command = ["systemctl", "is-active", f"vllm@{service}.service"]
-    # A unit runs this file: there is no module whose run_command could be called.
-    state = subprocess.run(  # pylint: disable=ansible-bad-function
-        command, capture_output=True, text=True, check=False
-    ).stdout.strip()
-    return state == "activating"
+    _status, out, _error = run_command(["systemctl", "is-active", f"vllm@{service}.service"])
+    return out.strip() == "activating"
 
 
 @contextlib.contextmanager
 def _registry() -> Iterator[None]:
-    """One process at a time reads and writes the locks; held for milliseconds."""
-    with (RUNTIME_DIRECTORY / "locks" / "registry").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    """Let one process at a time read and write the locks, which each does for milliseconds.
+
+    Every service can write there. InferenceError where the registry is not a file, or stays taken.
+    """
+    path = RUNTIME_DIRECTORY / "locks" / "registry"
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with contextlib.suppress(OSError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            path.unlink()  # a service has put something else in its place
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        raise InferenceError(f"{path} cannot be opened ({error.strerror}); remove it, and start again") from error
+    with os.fdopen(descriptor, "r+b", buffering=0):
+        deadline = time.monotonic() + _REGISTRY_SECONDS
+        while not _locked(descriptor):
+            if time.monotonic() > deadline:
+                raise InferenceError(
+                    f"{path} has been locked for {_REGISTRY_SECONDS:.0f} s by another process; end that process"
+                )
+            time.sleep(0.05)
         yield
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _lock_path(device: str) -> Path:
@@ -244,7 +270,10 @@ def _lock_path(device: str) -> Path:
 
 
 def _holder(path: Path) -> str | None:
-    return path.read_text().strip() if path.exists() else None
+    """Return the service that a lock names; None where there is none, or nothing readable."""
+    with contextlib.suppress(OSError):
+        return _files.read_below(path.parent, path.name, limit=_LONGEST_NAME).decode("utf-8", "replace").strip()
+    return None
 
 
 def _say(text: str) -> None:
@@ -254,7 +283,14 @@ def _say(text: str) -> None:
 
 def main(generation: Path, arguments: Sequence[str]) -> int:
     """Run ``admit|ready|release|look|group|hold NAME`` of the unit's ``generation`` and return the exit status."""
-    actions = {"admit": admit, "ready": ready, "release": release, "look": look, "group": watch_group, "hold": hold}
+    actions = {
+        "admit": admit,
+        "ready": ready,
+        "release": release,
+        "look": probe_service,
+        "group": watch_group,
+        "hold": hold,
+    }
     action, service = arguments
     ticket_path = generation / "services" / service / "guard.json"
     try:

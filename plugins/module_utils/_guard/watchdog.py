@@ -15,7 +15,6 @@ import dataclasses
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from .._engine.endpoint import Endpoint
 from .._engine.finished_requests import Ledger
 from .._engine.metrics import Metrics, parse_metrics
 from .._errors import InferenceError
+from .._host.systemd import run_command
 from .._service.ticket import RUNTIME_DIRECTORY, Ticket
 from . import wedged as rules
 
@@ -45,7 +45,7 @@ class Running:
     control_group: str = ""
 
 
-def look(ticket: Ticket) -> None:
+def probe_service(ticket: Ticket) -> None:
     """Look at a service once; kill its main process where the looks so far say that the engine is wedged."""
     running = find_running(ticket.service)
     if running is None or not ticket.watchdog.enabled:
@@ -57,8 +57,8 @@ def look(ticket: Ticket) -> None:
     with contextlib.suppress(OSError):  # a full disk must not keep it from what it is there for
         Ledger(ticket.service).record(running.invocation, before, own=problem is None)
     watched = _remembered(ticket.service, running.invocation)
-    seen = rules.Look(time.time(), problem is None, before, after)
-    now, wedged = rules.judge(watched, seen, ticket.watchdog)
+    seen = rules.Probe(time.time(), problem is None, before, after)
+    now, wedged = rules.judge_engine(watched, seen, ticket.watchdog)
     _remember(ticket.service, now)
     if now.misses == 0:
         return
@@ -99,9 +99,8 @@ def find_running(service: str) -> Running | None:
 def shown_unit(service: str) -> dict[str, str]:
     """What systemd says of the unit of a service, by property."""
     command = ["systemctl", "show", f"--property={_PROPERTIES}", f"vllm@{service}.service"]
-    # A unit runs this file: there is no module whose run_command could be called.
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # pylint: disable=ansible-bad-function
-    return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    _status, out, _error = run_command(command)
+    return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
 
 
 def kill(processes: Sequence[int], is_meant: Callable[[], bool], announce: Callable[[], None]) -> None:

@@ -25,7 +25,7 @@ from .._service.watchdog import Watchdog
 
 
 @dataclass(frozen=True)
-class Look:
+class Probe:
     """What one look saw: when (Unix time), whether a token came, and the metrics it read (None: no answer)."""
 
     time: float
@@ -47,7 +47,7 @@ class Watched:
     moved: float | None = None
 
 
-def judge(watched: Watched, look: Look, watchdog: Watchdog) -> tuple[Watched, bool]:
+def judge_engine(watched: Watched, look: Probe, watchdog: Watchdog) -> tuple[Watched, bool]:
     """Return what to remember, and whether the engine is wedged."""
     readings = [metrics.progress for metrics in (look.before, look.after) if metrics is not None]
     known = ([watched.progress] if watched.progress is not None else []) + readings
@@ -59,7 +59,7 @@ def judge(watched: Watched, look: Look, watchdog: Watchdog) -> tuple[Watched, bo
     return watched, watched.misses >= watchdog.misses and not _excused(watched, look, watchdog)
 
 
-def _excused(watched: Watched, look: Look, watchdog: Watchdog) -> bool:
+def _excused(watched: Watched, look: Probe, watchdog: Watchdog) -> bool:
     """Whether requests under way may still explain that nothing moves."""
     at_work = look.after is not None and look.after.requests > 0
     still = look.time - (look.time if watched.moved is None else watched.moved)

@@ -12,6 +12,7 @@ Even of that process nothing is expected: its parent waits for it and, where it 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -22,21 +23,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Callable
 
+from .. import _files
 from .._errors import InferenceError
 from .lock import RUN_DIRECTORY, Lock
 
 # What a job may take until it has its processes.
 _START_SECONDS = 30.0
 
-Report = Callable[[str, str], None]
-Result = Mapping[str, Any]
+_MODE = 0o600
+
+OnStep = Callable[[str, str], None]
+JobResult = Mapping[str, Any]
 
 
 def detach(
     lock: Lock,
-    work: Callable[[Report], Result],
-    recover: Callable[[Report], Result],
-    killed: Callable[[str, Result], str] | None = None,
+    work: Callable[[OnStep], JobResult],
+    recover: Callable[[OnStep], JobResult],
+    killed: Callable[[str, JobResult], str] | None = None,
 ) -> dict[str, Any]:
     """Run ``work`` in a process of its own and return at once what a follower needs to know.
 
@@ -77,13 +81,13 @@ def _become_daemon() -> None:
 def _supervise(
     lock: Lock,
     directory: Path,
-    work: Callable[[Report], Result],
-    recover: Callable[[Report], Result],
-    killed: Callable[[str, Result], str],
+    work: Callable[[OnStep], JobResult],
+    recover: Callable[[OnStep], JobResult],
+    killed: Callable[[str, JobResult], str],
 ) -> None:
     """Do ``work`` in a child, and after its death whatever it has left undone."""
 
-    def begin(report: Report) -> Result:
+    def begin(report: OnStep) -> JobResult:
         # From here on a request to end is an exception, which _run makes a result of.
         signal.signal(signal.SIGTERM, _end)
         lock.sign(directory)
@@ -106,7 +110,7 @@ def _supervise(
         _write_result(directory, {**outcome, "failed": True, "msg": killed(how, outcome)})
 
 
-def _killed(how: str, outcome: Result) -> str:
+def _killed(how: str, outcome: JobResult) -> str:
     if outcome.get("failed"):
         return f"the transaction {how}, and the way back failed ({outcome['msg']}); run again to converge"
     if "rolled_back_to" not in outcome:
@@ -122,12 +126,14 @@ def _end(number: int, frame: object) -> None:
     raise InferenceError("the run was ended by SIGTERM")
 
 
-def _run(directory: Path, work: Callable[[Report], Result]) -> dict[str, Any]:
+def _run(directory: Path, work: Callable[[OnStep], JobResult]) -> dict[str, Any]:
     started = time.monotonic()
     with (directory / "progress").open("a", buffering=1) as stream:
 
         def report(service: str, text: str) -> None:
-            stream.write(f"{service}\t{text}\t{time.monotonic() - started:.0f}\n")
+            # A full /run costs the follower a line, and never the transaction.
+            with contextlib.suppress(OSError):
+                stream.write(f"{service}\t{text}\t{time.monotonic() - started:.0f}\n")
 
         try:
             return dict(work(report))
@@ -139,15 +145,8 @@ def _run(directory: Path, work: Callable[[Report], Result]) -> dict[str, Any]:
 
 def _write_pids(directory: Path, supervisor: int, job: int) -> None:
     """As long as one of them lives, there will be a result."""
-    _write_whole(directory / "pids", f"{supervisor} {job}\n")
+    _files.replace(directory / "pids", f"{supervisor} {job}\n", _MODE)
 
 
-def _write_result(directory: Path, result: Result) -> None:
-    _write_whole(directory / "result", json.dumps(result))
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Whole or not at all: a follower may look at any moment."""
-    aside = path.with_suffix(".incomplete")
-    aside.write_text(text)
-    aside.rename(path)
+def _write_result(directory: Path, result: JobResult) -> None:
+    _files.replace(directory / "result", json.dumps(result), _MODE)

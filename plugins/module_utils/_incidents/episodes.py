@@ -125,7 +125,7 @@ def _told(life: Life, entry: Entry) -> Life:
     return replace(life, said=(*life.said, entry.text)) if kind in ("", _EXITED, _KILLED_FOR_MEMORY) else life
 
 
-def incidents(
+def find_incidents(
     told: Sequence[Life],
     kernel: Sequence[Entry],
     written: Mapping[str, Sequence[Entry]],

@@ -15,7 +15,7 @@ from typing import Any
 RECORD = ".fetched.json"
 
 
-def look(models: Sequence[Mapping[str, Any]], directory: str, user: str) -> list[dict[str, Any]]:
+def inspect_models(models: Sequence[Mapping[str, Any]], directory: str, user: str) -> list[dict[str, Any]]:
     """Return every model with its ``path`` and with what there is of it.
 
     - ``fetch``: whether it has to be fetched: it comes from a hub, and is not there, not whole or of another revision;
@@ -29,7 +29,7 @@ def look(models: Sequence[Mapping[str, Any]], directory: str, user: str) -> list
     for model, problem in zip(found, problems):
         record = record_of(model) if "repo_id" in model else {}
         model["replaces"] = other_origin(model, record)
-        model["fetch"] = "repo_id" in model and (model["replaces"] is not None or not is_whole(model, record))
+        model["fetch"] = "repo_id" in model and (model["replaces"] is not None or not is_complete(model, record))
         model["problem"] = problem
     return found
 
@@ -61,7 +61,7 @@ def other_origin(model: Mapping[str, Any], record: Mapping[str, Any]) -> str | N
     return f"{record['repo_id']}@{record['revision']}"
 
 
-def is_whole(model: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
+def is_complete(model: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
     """Return whether every file of the last fetch has its size."""
     try:
         sizes = record["files"].items()

@@ -16,7 +16,7 @@ Samples = Sequence[tuple[Mapping[str, str], float]]
 
 
 @dataclass(frozen=True)
-class Family:
+class MetricFamily:
     """One metric: its name, its kind (``counter`` or ``gauge``), what it means, and its samples by their labels."""
 
     name: str
@@ -25,12 +25,12 @@ class Family:
     samples: Samples
 
 
-def exposition(families: Iterable[Family]) -> str:
+def exposition(families: Iterable[MetricFamily]) -> str:
     """Return the text of these metrics; one without samples is left out."""
     return "".join(f"{line}\n" for family in families if family.samples for line in _lines(family))
 
 
-def _lines(family: Family) -> Iterable[str]:
+def _lines(family: MetricFamily) -> Iterable[str]:
     yield f"# HELP {family.name} {family.help}"
     yield f"# TYPE {family.name} {family.kind}"
     for labels, value in family.samples:

@@ -9,26 +9,25 @@ read the journal and the generation, and nothing else: no GPU, no network, no se
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from .. import _files
 from .._generation.active import InForce, read_in_force
 from .._gpu.numa import read_numa_nodes
 from .._gpu.other_processes import resident_bytes, unit_pids
 from .._gpu.xid import pci_address
-from .._host.systemd import Systemd, UnitState
+from .._host.systemd import Systemd, UnitState, run_command
 from .._incidents.counts import SETTLED_SECONDS, IncidentCounts, read_counts
 from .._incidents.episodes import Life
-from .._incidents.history import read_history
+from .._incidents.history import read_episodes
 from .._incidents.journal import Journal
 from .._incidents.signatures import KINDS
 from .._places import Paths
-from .exposition import Family, Samples, exposition
+from .exposition import MetricFamily, Samples, exposition
 
-STATE_FILE = Path("/var/lib/vllm-metrics/incidents.json")
+INCIDENTS_FILE = Path("/var/lib/vllm-metrics/incidents.json")
 METRICS_FILE = Path("/run/vllm-metrics/host.prom")
 
 # Longer than all attempts of a start that fails: they are one incident.
@@ -39,24 +38,24 @@ _HOST_KINDS = ("device_lost", "host_oom_kill", "xid")
 _DRIVER_GPUS = "/proc/driver/nvidia/gpus"
 
 
-def look() -> None:
+def write_metrics() -> None:
     """Write what there is to know now; the counts are kept before they are shown."""
     now = time.time()
     in_force = read_in_force(Paths())
-    counts = count(Journal(_run), in_force, read_counts(STATE_FILE, now), now)
-    _put(STATE_FILE, counts.to_json(), 0o600)
-    states = Systemd(_run).states(list(in_force.tickets))
+    counts = count_incidents(Journal(run_command), in_force, read_counts(INCIDENTS_FILE, now), now)
+    _files.replace(INCIDENTS_FILE, counts.to_json(), 0o600)
+    states = Systemd(run_command).states(list(in_force.tickets))
     resident = {name: resident_bytes(unit_pids(name)) for name in in_force.tickets}
-    _put(METRICS_FILE, exposition(families(in_force, states, counts, resident, now)), 0o644)
+    _files.replace(METRICS_FILE, exposition(families(in_force, states, counts, resident, now)), 0o644)
 
 
-def count(journal: Journal, in_force: InForce, counts: IncidentCounts, now: float) -> IncidentCounts:
+def count_incidents(journal: Journal, in_force: InForce, counts: IncidentCounts, now: float) -> IncidentCounts:
     """Return the counts until a moment ago. The whole window is read only when something was written since."""
     services, until = list(in_force.tickets), now - SETTLED_SECONDS
     if not journal.lives(services, counts.until) and not journal.kernel(counts.until):
         return counts.counted([], [], until)
     told: Sequence[Life]
-    told, episodes = read_history(journal, services, _addresses(in_force), counts.until - _WINDOW_SECONDS)
+    told, episodes = read_episodes(journal, services, _addresses(in_force), counts.until - _WINDOW_SECONDS)
     return counts.counted(told, episodes, until)
 
 
@@ -66,7 +65,7 @@ def families(
     counts: IncidentCounts,
     resident: Mapping[str, int],
     now: float,
-) -> list[Family]:
+) -> list[MetricFamily]:
     """Return the metrics of a host. ``resident`` is the host memory of each service in bytes, ``now`` a Unix time.
 
     Counters are there with 0 before anything happened: Prometheus sees an increase only of what it has seen before.
@@ -81,13 +80,19 @@ def families(
     number: Samples = [] if in_force.number is None else [({}, float(in_force.number))]
     memory = [({"service": name}, float(resident[name])) for name in services]
     return [
-        Family("llmops_look_timestamp_seconds", "gauge", "When this was written, in Unix time.", [({}, now)]),
-        Family("llmops_generation", "gauge", "The number of the generation in force.", number),
-        Family("llmops_service_info", "gauge", "A service of the generation in force; always 1.", _infos(in_force)),
-        Family("llmops_service_state", "gauge", "Whether the unit of a service is in this state.", shown),
-        Family("llmops_service_restarts_total", "counter", "Restarts that nobody asked for.", restarts),
-        Family("llmops_incidents_total", "counter", "Incidents by service and cause.", _incidents(services, counts)),
-        Family("llmops_service_resident_bytes", "gauge", "Host memory that a service holds, without files.", memory),
+        MetricFamily("llmops_look_timestamp_seconds", "gauge", "When this was written, in Unix time.", [({}, now)]),
+        MetricFamily("llmops_generation", "gauge", "The number of the generation in force.", number),
+        MetricFamily(
+            "llmops_service_info", "gauge", "A service of the generation in force; always 1.", _infos(in_force)
+        ),
+        MetricFamily("llmops_service_state", "gauge", "Whether the unit of a service is in this state.", shown),
+        MetricFamily("llmops_service_restarts_total", "counter", "Restarts that nobody asked for.", restarts),
+        MetricFamily(
+            "llmops_incidents_total", "counter", "Incidents by service and cause.", _incidents(services, counts)
+        ),
+        MetricFamily(
+            "llmops_service_resident_bytes", "gauge", "Host memory that a service holds, without files.", memory
+        ),
         *_plan_families(in_force),
     ]
 
@@ -119,7 +124,7 @@ def _incidents(services: Sequence[str], counts: IncidentCounts) -> Samples:
     return rows
 
 
-def _plan_families(in_force: InForce) -> list[Family]:
+def _plan_families(in_force: InForce) -> list[MetricFamily]:
     plan = in_force.plan
     if plan is None:
         return []
@@ -140,10 +145,10 @@ def _plan_families(in_force: InForce) -> list[Family]:
     ]
     total = [({"device": device.id, "name": device.name}, float(device.total_bytes)) for device in plan.devices]
     return [
-        Family("llmops_service_planned_bytes", "gauge", "What the plan gives a service on a device.", by_service),
-        Family("llmops_device_planned_bytes", "gauge", "What the plan expects in use on a device.", planned),
-        Family("llmops_device_total_bytes", "gauge", "The memory of a device.", total),
-        Family("llmops_device_used_bytes", "gauge", "Memory in use on a NUMA node that engines run on.", used),
+        MetricFamily("llmops_service_planned_bytes", "gauge", "What the plan gives a service on a device.", by_service),
+        MetricFamily("llmops_device_planned_bytes", "gauge", "What the plan expects in use on a device.", planned),
+        MetricFamily("llmops_device_total_bytes", "gauge", "The memory of a device.", total),
+        MetricFamily("llmops_device_used_bytes", "gauge", "Memory in use on a NUMA node that engines run on.", used),
     ]
 
 
@@ -163,19 +168,3 @@ def gpu_addresses(root: str = _DRIVER_GPUS) -> dict[str, str]:
         if uuid and bus:
             found[uuid] = pci_address(bus)
     return found
-
-
-def _put(path: Path, text: str, mode: int) -> None:
-    """Put a file in the place of one that may exist; every reader sees the one or the other."""
-    aside = path.with_name(f".{path.name}.next")
-    aside.write_text(text, encoding="utf-8")
-    aside.chmod(mode)
-    os.replace(aside, path)
-
-
-def _run(command: Sequence[str]) -> tuple[int, str, str]:
-    # A unit runs this file: there is no module whose run_command could be called.
-    done = subprocess.run(  # pylint: disable=ansible-bad-function
-        list(command), capture_output=True, text=True, errors="replace", check=False
-    )
-    return done.returncode, done.stdout, done.stderr

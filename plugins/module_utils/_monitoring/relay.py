@@ -40,7 +40,7 @@ _IDLE_SECONDS = 10
 
 
 @dataclass(frozen=True)
-class Settings:
+class RelaySettings:
     """Where the relay listens, whom it answers, and where the exporter of GPUs does (None: there is none)."""
 
     address: str
@@ -49,7 +49,7 @@ class Settings:
     gpu_exporter_port: int | None
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Settings:
+    def from_dict(cls, values: Mapping[str, Any]) -> RelaySettings:
         """Return the settings that the role writes."""
         allowed = tuple(ip_network(network) for network in values["allow_from"])
         return cls(values["address"], values["port"], allowed, values["gpu_exporter_port"])
@@ -73,7 +73,7 @@ class Answer:
 class Relay:
     """Answers Prometheus; it keeps nothing, so that what it says is of the generation in force."""
 
-    def __init__(self, settings: Settings, paths: Paths, host_metrics: Path = METRICS_FILE) -> None:
+    def __init__(self, settings: RelaySettings, paths: Paths, host_metrics: Path = METRICS_FILE) -> None:
         self.settings = settings
         self._paths = paths
         self._host_metrics = host_metrics
@@ -128,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
     """GET only; every other method is 501."""
 
     timeout = _IDLE_SECONDS
-    server: Server
+    server: RelayServer
 
     def do_GET(self) -> None:
         """Answer, and close."""
@@ -148,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
         """A line per scrape would fill the journal that is read for incidents."""
 
 
-class Server(socketserver.ThreadingTCPServer):
+class RelayServer(socketserver.ThreadingTCPServer):
     """Refuses whom the settings do not allow before it reads a byte: the unit's filter wants a kernel with BPF."""
 
     daemon_threads = True
@@ -170,7 +170,7 @@ class Server(socketserver.ThreadingTCPServer):
             sys.stderr.write(f"vllm-metrics: {type(error).__name__}: {error}\n")
 
 
-def serve(path: str) -> None:
+def serve_relay(path: str) -> None:
     """Relay as a settings file says, for ever."""
-    settings = Settings.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-    Server(Relay(settings, Paths())).serve_forever()
+    settings = RelaySettings.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+    RelayServer(Relay(settings, Paths())).serve_forever()

@@ -21,22 +21,22 @@ from .layout import Service, parse_layout
 from .plan import Plan
 
 # What may be searched; whatever else a service has stays.
-KEYS = ("max_num_seqs", "max_num_batched_tokens", "kv_cache_dtype", "memory_weight", "max_model_len")
+SEARCHED_KEYS = ("max_num_seqs", "max_num_batched_tokens", "kv_cache_dtype", "memory_weight", "max_model_len")
 # Draws for every candidate that is wanted, before a space counts as one with hardly anything feasible in it.
 _DRAWS = 50
 
-Layout = Sequence[Mapping[str, Any]]
-Changes = Mapping[str, Mapping[str, Any]]
+LayoutTree = Sequence[Mapping[str, Any]]
+LayoutChanges = Mapping[str, Mapping[str, Any]]
 Space = Mapping[str, Mapping[str, Sequence[Any]]]
 # Plans a layout; InferenceError for one that makes no sense.
-Attempt = Callable[[Layout], Plan]
+PlanLayout = Callable[[LayoutTree], Plan]
 
 
 @dataclass(frozen=True)
 class Candidate:
     """Keys by service that differ from the start's, and the plan that they lead to."""
 
-    changes: Changes
+    changes: LayoutChanges
     plan: Plan
 
     def to_dict(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundCandidates:
     """Candidates, the start first where it fits; of how many drawn, how many were refused, and one reason."""
 
     candidates: tuple[Candidate, ...]
@@ -86,8 +86,8 @@ def read_space(value: Mapping[str, Any], services: Sequence[Service]) -> dict[st
             problems.append(f"The space of {name} is {shown(keys)}; a dictionary of lists is expected.")
             continue
         for key, values in keys.items():
-            if key not in KEYS:
-                problems.append(f"The space of {name} has {shown(key)}; it may have {', '.join(KEYS)}.")
+            if key not in SEARCHED_KEYS:
+                problems.append(f"The space of {name} has {shown(key)}; it may have {', '.join(SEARCHED_KEYS)}.")
             elif not isinstance(values, (list, tuple)) or not values:
                 problems.append(f"The space of {name} has {shown(values)} for {key}; a list of values is expected.")
         space[name] = {str(key): list(values) for key, values in keys.items() if isinstance(values, (list, tuple))}
@@ -123,7 +123,7 @@ def _around(value: int) -> list[int]:
     return sorted({max(1, value // 4), max(1, value // 2), value, value * 2, value * 4})
 
 
-def find_candidates(layout: Layout, space: Space, attempt: Attempt, most: int, seed: int) -> Found:
+def find_candidates(layout: LayoutTree, space: Space, attempt: PlanLayout, most: int, seed: int) -> FoundCandidates:
     """Return up to ``most`` candidates, drawn by lot; the same for the same ``seed``.
 
     Whatever the plan refuses is no candidate. A space that is no larger than what may be drawn is gone through whole.
@@ -151,7 +151,7 @@ def find_candidates(layout: Layout, space: Space, attempt: Attempt, most: int, s
             found.setdefault(_signature(planned), Candidate(changes, planned))
         else:
             refused, refusal = refused + 1, refusal or planned
-    return Found(tuple(found.values()), start_fits, combinations, drawn, refused, refusal)
+    return FoundCandidates(tuple(found.values()), start_fits, combinations, drawn, refused, refusal)
 
 
 def _draws(combinations: int, limit: int, lot: random.Random) -> Iterator[int]:
@@ -167,7 +167,9 @@ def _draws(combinations: int, limit: int, lot: random.Random) -> Iterator[int]:
             yield number
 
 
-def _changes(layout: Layout, axes: Sequence[tuple[str, str, Sequence[Any]]], number: int) -> dict[str, dict[str, Any]]:
+def _changes(
+    layout: LayoutTree, axes: Sequence[tuple[str, str, Sequence[Any]]], number: int
+) -> dict[str, dict[str, Any]]:
     """The keys of one combination that differ from the start's."""
     stated = {str(service.get("name")): service for service in layout}
     changes: dict[str, dict[str, Any]] = {}
@@ -178,7 +180,7 @@ def _changes(layout: Layout, axes: Sequence[tuple[str, str, Sequence[Any]]], num
     return changes
 
 
-def _planned(layout: Layout, changes: Changes, attempt: Attempt) -> Plan | str:
+def _planned(layout: LayoutTree, changes: LayoutChanges, attempt: PlanLayout) -> Plan | str:
     """The plan with these changes, or why there is none."""
     try:
         plan = attempt([{**service, **changes.get(str(service.get("name")), {})} for service in layout])
@@ -187,6 +189,6 @@ def _planned(layout: Layout, changes: Changes, attempt: Attempt) -> Plan | str:
     return plan if plan.fits else f"{plan.refusals[0].service}: {plan.refusals[0].reason}"
 
 
-def planner(plan: Callable[[Sequence[Service]], Plan], accelerator: str) -> Attempt:
+def planner(plan: Callable[[Sequence[Service]], Plan], accelerator: str) -> PlanLayout:
     """Return how to plan a layout as it stands in an inventory, given how to plan its services."""
     return lambda layout: plan(parse_layout(list(layout), accelerator))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from .._errors import InferenceError
 from .._gpu.topology import Gpu, Topology, gpu_used_by_others, node_used_by_others
-from .memory import MIB
+from .._values import MIB
 
 QUANTUM = 256 * MIB  # memory of others is rounded up to it, so that noise does not move a plan
 

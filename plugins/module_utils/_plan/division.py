@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from .devices import Device
-from .placement import Choice, names
+from .placement import Choice, device_names
 from .plan import Refusal, Settings
 from .room import Room, claimed_units
-from .shares import UNITS, Claim, fill, to_units, units_bytes
+from .shares import SHARE_UNITS, Claim, fill, to_units, units_bytes
 from .sizing import Sized, demand_text, exact, gib, start_key
 
 
@@ -65,8 +65,8 @@ def _share_too_small(sized: Sized, devices: Sequence[Device], units: int) -> Ref
     share = units_bytes(units, device.total_bytes)
     return Refusal(
         sized.name,
-        f"gpu_memory_utilization {units / UNITS:g} of {names([device])} does not hold what it needs.",
-        f"{units / UNITS:g} of {exact(device.total_bytes)} is {exact(share)}; {demand_text(sized)}, "
+        f"gpu_memory_utilization {units / SHARE_UNITS:g} of {device_names([device])} does not hold what it needs.",
+        f"{units / SHARE_UNITS:g} of {exact(device.total_bytes)} is {exact(share)}; {demand_text(sized)}, "
         f"{exact(sized.need_bytes - share)} more.",
         gate=2,
         needed_bytes=sized.need_bytes,
@@ -83,8 +83,9 @@ def _overcommit(sized: Sized, device: Device, room: Room) -> Refusal:
         what, units = "shares that sum to", room.at(device).claimed + to_units(stated)
     return Refusal(
         sized.name,
-        f"{names([device])} does not start with {what} {units / UNITS:g}; the highest is {highest / UNITS:g}.",
-        f"{units / UNITS:g} of {exact(total)} is {exact(units_bytes(units, total))}; "
+        f"{device_names([device])} does not start with {what} {units / SHARE_UNITS:g}; "
+        f"the highest is {highest / SHARE_UNITS:g}.",
+        f"{units / SHARE_UNITS:g} of {exact(total)} is {exact(units_bytes(units, total))}; "
         f"{_left_text(device, [*room.at(device).services, sized], room.settings)}.",
         gate=1,
         needed_bytes=units_bytes(units, total),
@@ -103,15 +104,15 @@ def _no_room(sized: Sized, device: Device, claim: int, room: Room) -> Refusal:
     wanted = claim if over_budget else sized.need_units([device])
     needed, available = units_bytes(held + wanted, total), units_bytes(limit, total)
     if over_budget:
-        lines = [f"budget {limit / UNITS:g} of {exact(total)} is {exact(units_bytes(limit, total))}"]
+        lines = [f"budget {limit / SHARE_UNITS:g} of {exact(total)} is {exact(units_bytes(limit, total))}"]
     else:
-        lines = [f"{_left_text(device, [*here, sized], room.settings)}, a share of {limit / UNITS:g}"]
+        lines = [f"{_left_text(device, [*here, sized], room.settings)}, a share of {limit / SHARE_UNITS:g}"]
     lines.append(_claim_text(sized, device, stated=over_budget))
     lines += [_claim_text(other, device, stated=over_budget) for other in here]
     lines.append(f"{exact(needed - available)} are missing")
     company = f" beside {', '.join(other.name for other in here)}" if here else ""
-    within = f" within the budget {limit / UNITS:g}" if over_budget else ""
-    reason = f"{names([device])} has no room for it{company}{within}."
+    within = f" within the budget {limit / SHARE_UNITS:g}" if over_budget else ""
+    reason = f"{device_names([device])} has no room for it{company}{within}."
     gate = _gate(sized, device, claim, room, over_budget)
     return Refusal(sized.name, reason, "; ".join(lines) + ".", None, gate, needed, available)
 
@@ -155,8 +156,8 @@ def _grow(admitted: Mapping[str, Sized], choices: Mapping[str, Choice], limits: 
             stated[name] = to_units(share)
         else:
             fixed = sized.service.max_model_len is not None
-            longest[name] = UNITS if fixed else sized.want_units(choices[name].devices)
-            most[name] = UNITS
+            longest[name] = SHARE_UNITS if fixed else sized.want_units(choices[name].devices)
+            most[name] = SHARE_UNITS
     weights = {name: _weight(sized) for name, sized in admitted.items()}
     ids = {name: tuple(device.id for device in choices[name].devices) for name in admitted}
     for wanted in (stated, longest, most):
@@ -179,7 +180,7 @@ def _warn_of_clamp(device: Device, result: Division) -> None:
     room, total = result.room, device.total_bytes
     here = room.at(device).services
     lowered = [
-        f"{sized.name} from {share:g} to {result.units[sized.name] / UNITS:g}"
+        f"{sized.name} from {share:g} to {result.units[sized.name] / SHARE_UNITS:g}"
         for sized in here
         if (share := sized.service.gpu_memory_utilization) and to_units(share) > result.units[sized.name]
     ]
@@ -187,7 +188,7 @@ def _warn_of_clamp(device: Device, result: Division) -> None:
         return
     budget = exact(units_bytes(room.budget, total))
     result.warnings.append(
-        f"{names([device])}: the budget {room.budget / UNITS:g} is {budget} and does not start: "
+        f"{device_names([device])}: the budget {room.budget / SHARE_UNITS:g} is {budget} and does not start: "
         f"{_left_text(device, here, room.settings)}. The shares are planned within "
-        f"{room.limit(device) / UNITS:g}{', lowering ' if lowered else ''}{', '.join(lowered)}."
+        f"{room.limit(device) / SHARE_UNITS:g}{', lowering ' if lowered else ''}{', '.join(lowered)}."
     )

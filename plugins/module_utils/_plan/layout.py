@@ -116,7 +116,7 @@ def parse_layout(services: Any, accelerator: str = "cuda") -> list[Service]:
     return complete
 
 
-KEYS = frozenset(Service.__dataclass_fields__) | {"socket"}
+SERVICE_KEYS = frozenset(Service.__dataclass_fields__) | {"socket"}
 
 
 def _parse_service(item: Any, place: int, accelerator: str, problems: Problems) -> Service | None:
@@ -125,9 +125,9 @@ def _parse_service(item: Any, place: int, accelerator: str, problems: Problems) 
         problems.add(f"must be a dictionary, not {shown(item)}.")
         return None
     problems.where = f"service {shown(item.get('name', place + 1))}"
-    unknown = sorted(str(key) for key in item if key not in KEYS)
+    unknown = sorted(str(key) for key in item if key not in SERVICE_KEYS)
     if unknown:
-        problems.add(f"unknown key {_few(unknown)}; known are {', '.join(sorted(KEYS))}.")
+        problems.add(f"unknown key {_few(unknown)}; known are {', '.join(sorted(SERVICE_KEYS))}.")
     fields = Fields(item, problems)
     name = fields.text("name")
     if not NAME.fullmatch(name):

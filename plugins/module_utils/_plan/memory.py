@@ -19,12 +19,9 @@ from .._gpu.topology import Link
 from .._model.geometry import Geometry
 from .._model.model import Checkpoint
 from .._model.stages import Stage, local_stages
-from .._values import as_integer
+from .._values import GIB, MIB, as_integer
 from .layout import Service
 from .plan import Measured
-
-GIB = 1 << 30
-MIB = 1 << 20
 
 
 @dataclass(frozen=True)

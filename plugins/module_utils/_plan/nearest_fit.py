@@ -19,7 +19,7 @@ from .layout import Service
 from .plan import Plan, Refusal, Settings
 from .sizing import FIT_LEAST_TOKENS
 
-Attempt = Callable[[Sequence[Service], Settings], Plan]
+PlanServices = Callable[[Sequence[Service], Settings], Plan]
 
 USEFUL_TOKENS = FIT_LEAST_TOKENS  # a context below is proposed only where nothing else helps
 
@@ -36,7 +36,7 @@ def nearest_fit(
     services: Sequence[Service],
     devices: Sequence[Device],
     settings: Settings,
-    attempt: Attempt,
+    attempt: PlanServices,
 ) -> Mapping[str, Any] | None:
     """Return the change as ``Refusal.nearest_fit`` describes it; None where none of the kinds tried helps."""
     before = {item.service for item in attempt(services, settings).refusals}
@@ -63,7 +63,7 @@ def _changes(
     services: Sequence[Service],
     devices: Sequence[Device],
     settings: Settings,
-    attempt: Attempt,
+    attempt: PlanServices,
 ) -> Iterator[_Change]:
     yield from _lower_budget(services, settings, attempt)
     yield from _planned_shares(services, settings, attempt)
@@ -96,7 +96,7 @@ def _other_ranks(service: Service, devices: int) -> Iterator[_Change]:
         yield _Change(text, {service.name: keys}, {})
 
 
-def _lower_budget(services: Sequence[Service], settings: Settings, attempt: Attempt) -> Iterator[_Change]:
+def _lower_budget(services: Sequence[Service], settings: Settings, attempt: PlanServices) -> Iterator[_Change]:
     """Propose the highest budget that starts on every device in use."""
     if settings.on_overcommit == "clamp":
         return
@@ -106,7 +106,7 @@ def _lower_budget(services: Sequence[Service], settings: Settings, attempt: Atte
         yield _Change(f"lower gpu_memory_budget to {highest:g}", {}, {"gpu_memory_budget": highest})
 
 
-def _planned_shares(services: Sequence[Service], settings: Settings, attempt: Attempt) -> Iterator[_Change]:
+def _planned_shares(services: Sequence[Service], settings: Settings, attempt: PlanServices) -> Iterator[_Change]:
     """Propose the shares that the plan would choose for those that were stated."""
     stated = [item for item in services if item.gpu_memory_utilization is not None]
     if not stated:
@@ -120,7 +120,7 @@ def _planned_shares(services: Sequence[Service], settings: Settings, attempt: At
 
 
 def _shorter_context(
-    service: Service, services: Sequence[Service], settings: Settings, attempt: Attempt
+    service: Service, services: Sequence[Service], settings: Settings, attempt: PlanServices
 ) -> Iterator[_Change]:
     """Propose the longest context with which the service is not refused, in steps of 256 tokens."""
     step = 256
@@ -144,7 +144,7 @@ def _shorter_context(
         yield change(low * step)
 
 
-def _apply(change: _Change, services: Sequence[Service], settings: Settings, attempt: Attempt) -> Plan:
+def _apply(change: _Change, services: Sequence[Service], settings: Settings, attempt: PlanServices) -> Plan:
     changed = [_changed(service, change.services.get(service.name, {})) for service in services]
     return attempt(changed, replace(settings, **change.settings))
 

@@ -47,7 +47,7 @@ from .._gpu.topology import LEVELS, Link, Topology, distance
 from .devices import Device, resolve
 from .plan import Refusal, Settings
 from .room import Account, Room
-from .shares import UNITS, to_units, units_for
+from .shares import SHARE_UNITS, to_units, units_for
 from .sizing import Sized, gib, start_key
 
 # Placements of one service that a search looks at before it settles for the greedy one; a host with 8 GPUs
@@ -115,7 +115,7 @@ class _State:
         return self.sets[count]
 
 
-def choose(
+def choose_devices(
     services: Sequence[Sized], devices: Sequence[Device], topology: Topology, settings: Settings, effort: Effort
 ) -> tuple[dict[str, Choice], list[Refusal]]:
     """Return name -> choice, and the services that have none."""
@@ -134,7 +134,7 @@ def choose(
             refusals.append(named)
         else:
             state.room.put(sized, named)
-            reason = f"{names(named)}: named in the layout{_path(named, links)}."
+            reason = f"{device_names(named)}: named in the layout{_path(named, links)}."
             chosen[sized.name] = Choice(named, reason)
     placeable = []
     for sized in waiting:
@@ -199,7 +199,7 @@ def _is_enough(state: _State, rest: Sequence[Sized]) -> bool:
     left = 0
     for device in state.devices:
         account = state.room.at(device)
-        share = device.total_bytes * account.needed // UNITS
+        share = device.total_bytes * account.needed // SHARE_UNITS
         left += max(0, account.capacity - account.outside_bytes - share + len(rest))  # a share may round up by a byte
     return needed <= left
 
@@ -301,7 +301,7 @@ def _cost(sized: Sized, option: _Set, offer: _Offer, state: _State) -> Cost:
 
 
 def _reason(sized: Sized, devices: tuple[Device, ...], cost: Cost, candidates: int, state: _State) -> str:
-    where = names(devices)
+    where = device_names(devices)
     if devices[0].id.startswith("numa:"):
         return f"{where}: where the engine's CPUs are."
     several = len(devices) > 1
@@ -314,10 +314,10 @@ def _reason(sized: Sized, devices: tuple[Device, ...], cost: Cost, candidates: i
         return f"{where}: of {candidates} with room the one with the most memory left."
     total = devices[0].total_bytes
     units = state.room.free(devices[0], sized) - sized.want_units(devices)
-    return f"{where}: of {candidates} with room the one with the least left over, {gib(total * units // UNITS)}."
+    return f"{where}: of {candidates} with room the one with the least left over, {gib(total * units // SHARE_UNITS)}."
 
 
-def names(devices: Sequence[Device]) -> str:
+def device_names(devices: Sequence[Device]) -> str:
     """Return devices as a sentence calls them."""
     kind = "NUMA node" if devices[0].id.startswith("numa:") else "GPU"
     *others, last = [str(device.index) for device in devices]

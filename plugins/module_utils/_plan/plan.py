@@ -181,7 +181,7 @@ class Plan:
 
 
 # What JSON may give for a field, by its annotation; tuples come as lists.
-KINDS: Mapping[str, Callable[[Any], bool]] = {
+FIELD_KINDS: Mapping[str, Callable[[Any], bool]] = {
     "str": lambda value: isinstance(value, str),
     "str | None": lambda value: value is None or isinstance(value, str),
     "int": is_whole,
@@ -211,7 +211,7 @@ def _checked(record: type, item: Any, where: str) -> dict[str, Any]:
         if entry.name not in values:
             continue
         value = values[entry.name]
-        if not KINDS[str(entry.type)](value):
+        if not FIELD_KINDS[str(entry.type)](value):
             raise InferenceError(f"{where}.{entry.name} is {shown(value)}; {entry.type} is due.")
         result[entry.name] = tuple(value) if isinstance(value, list) else value
     return result

@@ -39,10 +39,10 @@ from .devices import Device, find_devices
 from .division import Division, divide
 from .layout import Service
 from .nearest_fit import nearest_fit
-from .placement import Choice, Effort, choose
+from .placement import Choice, Effort, choose_devices
 from .plan import Measured, Plan, PlannedDevice, PlannedService, Refusal, Settings
 from .rope import rope_arguments
-from .shares import UNITS, highest_units, units_bytes
+from .shares import SHARE_UNITS, highest_units, units_bytes
 from .sizing import Sized, exact, gib, size_service, start_key
 from .warnings import plan_warnings
 
@@ -171,7 +171,7 @@ def _attempt(
 ) -> Plan:
     sized = [outcome for outcome in outcomes if isinstance(outcome, Sized)]
     refusals = [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
-    choices, without_devices = choose(sized, devices, topology, settings, effort)
+    choices, without_devices = choose_devices(sized, devices, topology, settings, effort)
     division = divide(sized, choices, devices, settings)
     refusals += without_devices + division.refusals
     planned = _planned_services(sized, choices, division, settings)
@@ -225,7 +225,7 @@ def _planned_service(
         devices=tuple(device.id for device in choice.devices),
         device_indices=tuple(device.index for device in choice.devices),
         tensor_parallel_size=service.tensor_parallel_size,
-        gpu_memory_utilization=units / UNITS,
+        gpu_memory_utilization=units / SHARE_UNITS,
         max_model_len=length,
         kv_cache_tokens=demand.kv.tokens(cache, length),
         kv_cache_dtype=service.kv_cache_dtype,
@@ -278,8 +278,8 @@ def _planned_device(device: Device, placed: Sequence[Sized], division: Division)
         reserve_bytes=reserve,
         used_by_others_bytes=others,
         slack_bytes=device.total_bytes - committed - reserve - others,
-        budget=division.room.limit(device) / UNITS,
-        committed_share=sum(units) / UNITS,
-        highest_share=highest_units(capacity, device.total_bytes, len(placed)) / UNITS,
+        budget=division.room.limit(device) / SHARE_UNITS,
+        committed_share=sum(units) / SHARE_UNITS,
+        highest_share=highest_units(capacity, device.total_bytes, len(placed)) / SHARE_UNITS,
         services=tuple(item.name for item in account.services),
     )

@@ -16,25 +16,25 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
-UNITS = 10_000
+SHARE_UNITS = 10_000
 
 
 def to_units(share: float) -> int:
     """Return a share in units, rounded down; a share of at most four decimals is not changed."""
-    return math.floor(share * UNITS + 1e-6)
+    return math.floor(share * SHARE_UNITS + 1e-6)
 
 
 def units_bytes(units: int, total: int) -> int:
     """Return the bytes that the engine claims for a share, by the engine's own expression (gate 1)."""
-    return math.ceil(total * (units / UNITS))
+    return math.ceil(total * (units / SHARE_UNITS))
 
 
 @lru_cache(maxsize=4096)
 def units_for(size: int, total: int) -> int:
     """Return the smallest share that holds ``size`` bytes; above UNITS where the device is too small."""
     if size > total:
-        return -(-size * UNITS // total)
-    units = max(0, size * UNITS // total - 1)
+        return -(-size * SHARE_UNITS // total)
+    units = max(0, size * SHARE_UNITS // total - 1)
     while units_bytes(units, total) < size:
         units += 1
     return units
@@ -45,7 +45,7 @@ def highest_units(capacity: int, total: int, services: int) -> int:
 
     The engine rounds every share up to a byte, hence a byte less per service.
     """
-    return max(0, min(UNITS, (capacity - services) * UNITS // total)) if total else 0
+    return max(0, min(SHARE_UNITS, (capacity - services) * SHARE_UNITS // total)) if total else 0
 
 
 class Claim(NamedTuple):

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from .._gpu.topology import Link
 from .._model.geometry import Geometry
 from .._model.model import Checkpoint
+from .._values import GIB
 from .devices import Device
 from .layout import Service
-from .memory import GIB, Demand, demand
+from .memory import Demand, demand
 from .plan import Measured, Refusal
 from .rope import describe_reach, reachable_length, rope_problem
 from .shares import units_for

@@ -130,7 +130,7 @@ def config_text(values: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def environment(
+def engine_environment(
     service: Service, planned: PlannedService, engine: Engine, interfaces: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """The service's environment without its secrets; ``interfaces`` are the host's, by address.

@@ -24,7 +24,7 @@ from .._places import (
     RECOVER_FILE,
     TARGET_FILE,
     TEMPLATE_FILE,
-    UNITS,
+    UNITS_DIRECTORY,
     WATCHDOG_FILE,
     Paths,
     container_name,
@@ -85,8 +85,8 @@ def _ray_unit(planned: PlannedService, nodes: MultiNode | None, box: Box) -> dic
     if nodes is None or nodes.executor != "ray":
         return {}
     accelerator = box.engine.accelerator
-    start = ray_units.command(nodes, box.engine.directory, len(planned.devices), accelerator)
-    text = ray_units.text(
+    start = ray_units.ray_command(nodes, box.engine.directory, len(planned.devices), accelerator)
+    text = ray_units.ray_unit_text(
         planned.name, nodes, start, box.paths, accelerator=accelerator, device_minors=_minors(planned, box)
     )
     return {ray_units.unit_of(nodes): text}
@@ -139,7 +139,7 @@ def _service_files(planned: PlannedService, service: Service, neighbours: int, b
         holds=bool(ray) and nodes is not None and not nodes.leads,
     )
     base = f"services/{planned.name}"
-    variables = engine_config.environment(service, planned, engine, box.interfaces)
+    variables = engine_config.engine_environment(service, planned, engine, box.interfaces)
     files = {
         f"{base}/engine.yaml": File(engine_config.config_text(values)),
         f"{base}/environment": File(_environment_file.to_text(variables)),
@@ -164,7 +164,7 @@ def _service_files(planned: PlannedService, service: Service, neighbours: int, b
     files.update((f"systemd/{unit}", File(text)) for unit, text in ray.items())
     files[f"{base}/guard.json"] = File(ticket.to_json())
     files.update(units)
-    files[f"{UNITS}/{timer_name(planned.name)}"] = File(unit_files.timer(planned.name, watchdog))
+    files[f"{UNITS_DIRECTORY}/{timer_name(planned.name)}"] = File(unit_files.timer(planned.name, watchdog))
     return files
 
 
@@ -186,7 +186,7 @@ def _unit_files(instance: unit_files.Instance, box: Box) -> tuple[Files, Sequenc
         return {f"{QUADLETS}/{container_name(name)}": File(text)}, [text.partition("[Container]")[2]]
     text = unit_files.drop_in(instance, box.paths)
     acting = [unit_files.template(box.paths, accelerator), text.partition("[Service]")[2]]
-    return {f"{UNITS}/{drop_in_directory(name)}/10-plan.conf": File(text)}, acting
+    return {f"{UNITS_DIRECTORY}/{drop_in_directory(name)}/10-plan.conf": File(text)}, acting
 
 
 def _digest(key: bytes, texts: Sequence[str]) -> str:

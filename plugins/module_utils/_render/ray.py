@@ -24,7 +24,7 @@ def unit_of(nodes: MultiNode) -> str:
     return RAY_HEAD_UNIT if nodes.leads else RAY_WORKER_UNIT
 
 
-def command(nodes: MultiNode, engine_directory: str, devices: int, accelerator: str) -> list[str]:
+def ray_command(nodes: MultiNode, engine_directory: str, devices: int, accelerator: str) -> list[str]:
     """The command that joins this host to the cluster, or begins it, with so many of its devices."""
     place = (
         ["--head", f"--port={nodes.master_port}"] if nodes.leads else [f"--address={nodes.leader}:{nodes.master_port}"]
@@ -43,7 +43,7 @@ def command(nodes: MultiNode, engine_directory: str, devices: int, accelerator: 
     ]
 
 
-def text(
+def ray_unit_text(
     service: str,
     nodes: MultiNode,
     start: Sequence[str],

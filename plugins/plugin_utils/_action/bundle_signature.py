@@ -9,7 +9,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from ansible_collections.llmops.inference.plugins.module_utils._bundle.manifest import MANIFEST_FILE, SIGNATURE_FILE
+from ansible_collections.llmops.inference.plugins.module_utils._bundle.manifest import (
+    BUNDLE_MANIFEST_FILE,
+    SIGNATURE_FILE,
+)
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 
 # What else the key may sign is no bundle.
@@ -34,7 +37,7 @@ def check_signature(manifest: bytes, signature: bytes | None, allowed_signers: P
         principal = (found.stdout.decode().splitlines() or [""])[0]
         verify = ["-Y", "verify", *common, "-n", NAMESPACE, "-I", principal]
         if found.returncode or _keygen(verify, manifest).returncode:
-            raise InferenceError(f"no key of {allowed_signers} has signed this {MANIFEST_FILE}. {way_out}")
+            raise InferenceError(f"no key of {allowed_signers} has signed this {BUNDLE_MANIFEST_FILE}. {way_out}")
     return principal
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._plan.multi_node import EXECUTORS
 from ansible_collections.llmops.inference.plugins.module_utils._values import as_integer, shown
-from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.gateway import layout_of as stated_layout
+from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.layout import layout_of
 
 ADDRESS = "vllm_services_interconnect_address"
 DEFAULT_MASTER_PORT = 29501
@@ -35,10 +35,10 @@ PER_HOST = (
 )
 _KEYS = ("hosts", "executor", "master_port")
 
-Layout = Sequence[Mapping[str, Any]]
+HostLayout = Sequence[Mapping[str, Any]]
 
 
-def part_of(layout: Layout, host: str, variables: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def part_of(layout: HostLayout, host: str, variables: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what ``host`` runs of its layout, in words of the modules.
 
     ``variables`` are those of every host of the inventory. Raises InferenceError with every mistake about hosts.
@@ -118,7 +118,7 @@ class _Named:
     def _compare(self, other: str) -> None:
         """Report a host whose layout does not say the same of the service."""
         service = self._service
-        same = [item for item in stated_layout(self._variables[other]) if item.get("name") == service.get("name")]
+        same = [item for item in layout_of(self._variables[other]) if item.get("name") == service.get("name")]
         if not same:
             self._add(f"it is to run on {other}, too, whose layout does not have it: add it there.")
             return
@@ -128,7 +128,7 @@ class _Named:
             self._add(f"{', '.join(different)} differ between {self._host} and {other}; they run one engine.")
 
 
-def _check_ports(layout: Layout, problems: list[str]) -> None:
+def _check_ports(layout: HostLayout, problems: list[str]) -> None:
     """Report two services whose ranks would meet on one port, or on the one where the other's hosts talk."""
     known: dict[int, Any] = {}
     for service in layout:
@@ -144,7 +144,7 @@ def _check_ports(layout: Layout, problems: list[str]) -> None:
             known[port] = shown(service.get("name"))
 
 
-def agreement(groups: Mapping[str, Sequence[str]], parts: Mapping[str, Any], forks: int) -> dict[str, list[str]]:
+def group_conflicts(groups: Mapping[str, Sequence[str]], parts: Mapping[str, Any], forks: int) -> dict[str, list[str]]:
     """Return why the hosts of some services cannot change together, and which of these services all have to restart.
 
     ``groups`` are the hosts of each service; ``parts`` what a deployment in check mode returned for each host that
@@ -208,7 +208,7 @@ def unparted(serial: Any, hosts: Sequence[str], variables: Mapping[str, Mapping[
     groups = [
         service["hosts"]
         for host in hosts
-        for service in stated_layout(variables[host])
+        for service in layout_of(variables[host])
         if isinstance(service.get("hosts"), (list, tuple)) and len(service["hosts"]) > 1
     ]
     return batches(hosts, _sizes(serial, len(hosts)), groups) if groups else serial

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.llmops.inference.plugins.plugin_utils._html.svg import element, text
+from ansible_collections.llmops.inference.plugins.plugin_utils._html.svg import element, svg_text
 
 
 def document(title: str, *children: str, style: str = "") -> str:
@@ -14,7 +14,7 @@ def document(title: str, *children: str, style: str = "") -> str:
         "head",
         element("meta", charset="utf-8"),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", text(title)),
+        element("title", svg_text(title)),
         f"<style>{STYLE}{style}</style>",
     )
     body = element("body", element("main", *children))

@@ -21,14 +21,14 @@ def element(tag: str, /, *children: str, **attributes: Value) -> str:
     return f"<{tag}{written}>{''.join(children)}</{tag}>"
 
 
-def text(content: object) -> str:
+def svg_text(content: object) -> str:
     """Return any text as markup."""
     return escape(str(content))
 
 
 def label(content: object, x: float, y: float, **attributes: Value) -> str:
     """Return a text of a picture at a point."""
-    return element("text", text(content), x=x, y=y, **attributes)
+    return element("text", svg_text(content), x=x, y=y, **attributes)
 
 
 def box(x: float, y: float, width: float, height: float, *children: str, **attributes: Value) -> str:

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.plugin_utils._html.svg import box, element, label, picture, text
-from ansible_collections.llmops.inference.plugins.plugin_utils._table import GIB
+from ansible_collections.llmops.inference.plugins.module_utils._values import GIB, MIB
+from ansible_collections.llmops.inference.plugins.plugin_utils._html.svg import box, element, label, picture, svg_text
 
-WIDTH = 1000.0
+BAR_WIDTH = 1000.0
 # In the order in which a bar shows them, with the words of its legend.
 COMPONENTS = {
     "weights": "weights",
@@ -60,7 +60,7 @@ def memory_bar(device: Mapping[str, Any], services: Sequence[Mapping[str, Any]])
     """Return the picture of one device."""
     parts = segments(device, services)
     whole = max(device["total_bytes"], sum(part.size for part in parts), 1)
-    scale = WIDTH / whole
+    scale = BAR_WIDTH / whole
     drawn: list[str] = []
     starts: dict[str, tuple[float, float]] = {}
     x = 0.0
@@ -74,17 +74,17 @@ def memory_bar(device: Mapping[str, Any], services: Sequence[Mapping[str, Any]])
     names = [_bracket(name, *ends) for name, ends in starts.items()]
     height = _TOP + _HEIGHT + _AXIS
     title = f"memory of {device['name']} {device['index']}"
-    return picture(WIDTH, height, title, *names, *drawn, *_axis(whole, scale))
+    return picture(BAR_WIDTH, height, title, *names, *drawn, *_axis(whole, scale))
 
 
 def size_text(size: float) -> str:
     """Return a size as a reader wants it."""
-    return f"{size / GIB:.1f} GiB" if size >= GIB / 10 else f"{size / (1 << 20):.3g} MiB"
+    return f"{size / GIB:.1f} GiB" if size >= GIB / 10 else f"{size / MIB:.3g} MiB"
 
 
 def _segment(part: Segment, x: float, width: float) -> str:
     words = [part.service, LEGEND[part.kind], size_text(part.size), part.source]
-    hint = element("title", text(" · ".join(word for word in words if word)))
+    hint = element("title", svg_text(" · ".join(word for word in words if word)))
     gap = min(_GAP, width / 3)
     rect = box(
         x + gap / 2, _TOP, width - gap, _HEIGHT, hint, class_=f"seg {part.kind}", rx=min(3.0, width / 2),
@@ -118,7 +118,7 @@ def _axis(whole: int, scale: float) -> list[str]:
     drawn = []
     for number in range(int(gib // step) + 1):
         x = number * step * GIB * scale
-        anchor = "start" if number == 0 else "end" if x > WIDTH - 30 else "middle"
+        anchor = "start" if number == 0 else "end" if x > BAR_WIDTH - 30 else "middle"
         drawn.append(element("path", d=f"M{x:.1f} {y + 2} v4", class_="tick"))
         unit = " GiB" if number == 0 else ""
         drawn.append(label(f"{number * step}{unit}", x, y + 18, class_="tick", text_anchor=anchor))

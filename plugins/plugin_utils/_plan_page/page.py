@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.llmops.inference.plugins.plugin_utils._html.document import document
-from ansible_collections.llmops.inference.plugins.plugin_utils._html.svg import box, element, text
+from ansible_collections.llmops.inference.plugins.plugin_utils._html.svg import box, element, svg_text
 from ansible_collections.llmops.inference.plugins.plugin_utils._plan_page.memory_bar import (
     COMPONENTS,
     LEGEND,
@@ -32,7 +32,7 @@ def page(hosts: Mapping[str, Mapping[str, Any]]) -> str:
     return document(
         f"Plan of {', '.join(names[:4])}{' …' if len(names) > 4 else ''}",
         element("h1", "Plan of vLLM services"),
-        element("div", text(whole), class_="quiet"),
+        element("div", svg_text(whole), class_="quiet"),
         *(_host(name, hosts[name]["plan"], hosts[name].get("topology")) for name in names),
     )
 
@@ -48,9 +48,9 @@ def _host(name: str, plan: Mapping[str, Any], topology: Mapping[str, Any] | None
     ]
     header = element(
         "header",
-        element("h2", text(name)),
+        element("h2", svg_text(name)),
         element("span", said, class_=f"verdict {verdict}"),
-        element("span", text(" · ".join(fact for fact in facts if fact)), class_="quiet"),
+        element("span", svg_text(" · ".join(fact for fact in facts if fact)), class_="quiet"),
     )
     used = [device for device in plan["devices"] if device["services"] or device["used_by_others_bytes"]]
     idle = [device for device in plan["devices"] if device not in used]
@@ -63,7 +63,7 @@ def _host(name: str, plan: Mapping[str, Any], topology: Mapping[str, Any] | None
         _legend(plan),
         _services(plan["services"]),
         _topology(topology, plan["services"]) if topology else "",
-        *(element("div", element("p", text(warning)), class_="card warn") for warning in plan["warnings"]),
+        *(element("div", element("p", svg_text(warning)), class_="card warn") for warning in plan["warnings"]),
         class_="host",
     )
 
@@ -72,9 +72,9 @@ def _refusal(refusal: Mapping[str, Any]) -> str:
     nearest = refusal["nearest_fit"]
     return element(
         "div",
-        element("h3", text(f"{refusal['service']}: {refusal['reason']}")),
-        element("p", text(refusal["arithmetic"]), class_="arithmetic") if refusal["arithmetic"] else "",
-        element("p", element("strong", "What fits: "), text(nearest["text"])) if nearest else "",
+        element("h3", svg_text(f"{refusal['service']}: {refusal['reason']}")),
+        element("p", svg_text(refusal["arithmetic"]), class_="arithmetic") if refusal["arithmetic"] else "",
+        element("p", element("strong", "What fits: "), svg_text(nearest["text"])) if nearest else "",
         class_="card bad",
     )
 
@@ -87,10 +87,10 @@ def _device(
         "header",
         element(
             "div",
-            element("h3", text(_name(device)), title=device["id"]),
-            element("span", text(" · ".join(_facts(device, topology))), class_="quiet"),
+            element("h3", svg_text(_name(device)), title=device["id"]),
+            element("span", svg_text(" · ".join(_facts(device, topology))), class_="quiet"),
         ),
-        element("span", text(shares), class_="quiet"),
+        element("span", svg_text(shares), class_="quiet"),
     )
     return element("div", header, memory_bar(device, services), class_="card device", data_device=device["id"])
 
@@ -117,13 +117,13 @@ def _idle(devices: Sequence[Mapping[str, Any]]) -> str:
     if not devices:
         return ""
     names = ", ".join(f"{_name(device)} ({size_text(device['total_bytes'])})" for device in devices)
-    return element("div", element("span", text(f"Nothing is planned on {names}."), class_="quiet"), class_="card")
+    return element("div", element("span", svg_text(f"Nothing is planned on {names}."), class_="quiet"), class_="card")
 
 
 def _legend(plan: Mapping[str, Any]) -> str:
     present = {part.kind for device in plan["devices"] for part in segments(device, plan["services"])}
     items = [
-        element("li", element("svg", box(0, 0, 12, 12, class_=kind, rx=3), viewBox="0 0 12 12"), text(name))
+        element("li", element("svg", box(0, 0, 12, 12, class_=kind, rx=3), viewBox="0 0 12 12"), svg_text(name))
         for kind, name in LEGEND.items()
         if kind in present
     ]
@@ -135,7 +135,7 @@ def _services(services: Sequence[Mapping[str, Any]]) -> str:
         return ""
     kinds = [kind for kind in COMPONENTS if any(service["memory"][kind] for service in services)]
     heads = ["service", "devices", "share", "max. length", "cache tokens", *(COMPONENTS[kind] for kind in kinds)]
-    rows = [element("tr", *(element("th", text(head), scope="col") for head in heads))]
+    rows = [element("tr", *(element("th", svg_text(head), scope="col") for head in heads))]
     rows += [_service(service, kinds) for service in services]
     whys = [_why(service) for service in services]
     tables = element("div", element("table", *rows), class_="table"), element("table", *whys)
@@ -150,18 +150,20 @@ def _service(service: Mapping[str, Any], kinds: Sequence[str]) -> str:
         f"{service['max_model_len']:,}",
         f"{service['kv_cache_tokens']:,}",
     ]
-    drawn = [element("td", text(cell)) for cell in cells]
+    drawn = [element("td", svg_text(cell)) for cell in cells]
     for kind in kinds:
         size, source = service["memory"][kind], service["memory_source"].get(kind, "")
-        said = element("div", text(source), class_="source") if size else ""
-        drawn.append(element("td", text(size_text(size) if size else "–"), said))
+        said = element("div", svg_text(source), class_="source") if size else ""
+        drawn.append(element("td", svg_text(size_text(size) if size else "–"), said))
     return element("tr", *drawn)
 
 
 def _why(service: Mapping[str, Any]) -> str:
     after = f" Starts after {', '.join(service['start_after'])}." if service["start_after"] else ""
     said = f"{service['reason']} {service['length_reason']}{after}"
-    return element("tr", element("th", text(service["name"]), scope="row"), element("td", text(said), class_="why"))
+    return element(
+        "tr", element("th", svg_text(service["name"]), scope="row"), element("td", svg_text(said), class_="why")
+    )
 
 
 def _topology(topology: Mapping[str, Any], services: Sequence[Mapping[str, Any]]) -> str:
@@ -170,7 +172,7 @@ def _topology(topology: Mapping[str, Any], services: Sequence[Mapping[str, Any]]
         return ""
     levels = levels_shown(topology)
     meaning = "; ".join(f"{level}: {meaning}" for level, meaning in levels.items())
-    key = element("p", text(f"Paths between GPUs, nearest first. {meaning}."), class_="quiet") if levels else ""
+    key = element("p", svg_text(f"Paths between GPUs, nearest first. {meaning}."), class_="quiet") if levels else ""
     pairs = matrix(topology)
     table = element("div", pairs, class_="table") if pairs else ""
     return element("div", element("header", element("h3", "Topology")), drawn, table, key, class_="card")

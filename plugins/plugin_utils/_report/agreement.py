@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ansible_collections.llmops.inference.plugins.module_utils._benchmark.quality import agreement
-from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import SIDES, Result, ServiceResult
+from ansible_collections.llmops.inference.plugins.module_utils._benchmark.quality import token_agreement
+from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import SIDES, RunResult, ServiceResult
 
 
-def with_agreement(runs: Sequence[Result]) -> list[Result]:
+def with_agreement(runs: Sequence[RunResult]) -> list[RunResult]:
     """Return the runs, those of the side ``after`` with the share of greedy tokens that equal those of ``before``.
 
     Held against each other are the two runs of a round; greedy answers do not depend on the scenario.
@@ -25,11 +25,13 @@ def with_agreement(runs: Sequence[Result]) -> list[Result]:
         if service.quality.greedy_tokens
     }
 
-    def told(run: Result, service: ServiceResult) -> ServiceResult:
+    def told(run: RunResult, service: ServiceResult) -> ServiceResult:
         other, quality = answers.get((run.round, service.service)), service.quality
         if other is None or not quality.greedy_tokens or quality.greedy_agreement is not None:
             return service
-        return replace(service, quality=replace(quality, greedy_agreement=agreement(other, quality.greedy_tokens)))
+        return replace(
+            service, quality=replace(quality, greedy_agreement=token_agreement(other, quality.greedy_tokens))
+        )
 
     return [
         replace(run, services=tuple(told(run, service) for service in run.services)) if run.side == SIDES[1] else run

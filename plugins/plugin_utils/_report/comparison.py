@@ -16,27 +16,27 @@ from typing import Any
 
 from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import (
     SIDES,
-    Load,
+    LoadShape,
     NotStarted,
-    Result,
-    names,
+    RunResult,
+    field_names,
 )
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._records import Record
+from ansible_collections.llmops.inference.plugins.module_utils._values import GIB
 from ansible_collections.llmops.inference.plugins.plugin_utils._report import statistics
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.measures import (
     LATENCIES,
     METRICS,
-    Measured,
+    MeasuredRun,
     Metric,
+    count_incidents_of,
     counted,
     estimate,
-    incidents,
     metric,
     values,
 )
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.statistics import Estimate
-from ansible_collections.llmops.inference.plugins.plugin_utils._table import GIB
 
 BETTER, WORSE, NO_DIFFERENCE, COULD_NOT_START = "better", "worse", "no difference shown", "could not start"
 VERDICTS = (BETTER, WORSE, NO_DIFFERENCE, COULD_NOT_START)
@@ -57,7 +57,7 @@ _MOST_FAILED = 0.01
 
 
 @dataclass(frozen=True)
-class Settings:
+class JudgementSettings:
     """How a comparison is judged.
 
     ``smallest_relevant`` is the part by which a metric has to differ for anybody to care, ``least_rounds`` the number
@@ -81,13 +81,13 @@ class Settings:
             metric(name)
 
 
-def read_settings(values: Mapping[str, object]) -> Settings:
+def read_settings(values: Mapping[str, object]) -> JudgementSettings:
     """Return the settings that an inventory states, others by default; InferenceError for a wrong one."""
-    record = Record(values, "settings", names(Settings))
+    record = Record(values, "settings", field_names(JudgementSettings))
     stated: dict[str, Any] = {name: record.number(name) for name in ("confidence", "smallest_relevant")}
     stated["least_rounds"] = record.integer("least_rounds")
     stated.update({name: record.texts(name) for name in ("judged", "shown") if name in values})
-    return Settings(**{name: value for name, value in stated.items() if value is not None})
+    return JudgementSettings(**{name: value for name, value in stated.items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -123,13 +123,13 @@ class _Group:
 
     service: str
     scenario: str
-    found: Mapping[str, Mapping[int, Measured]]
+    found: Mapping[str, Mapping[int, MeasuredRun]]
 
-    def side(self, name: str) -> list[Measured]:
+    def side(self, name: str) -> list[MeasuredRun]:
         """What was measured on one side."""
         return [(run, service) for run, service in self.found[name].values() if not service.not_started]
 
-    def pairs(self) -> list[tuple[Measured, Measured]]:
+    def pairs(self) -> list[tuple[MeasuredRun, MeasuredRun]]:
         """What was measured on both sides of a round."""
         before, after = (self.found[name] for name in SIDES)
         both = [(before[number], after[number]) for number in sorted(before.keys() & after.keys())]
@@ -144,7 +144,7 @@ class _Group:
         return found
 
 
-def compare(runs: Sequence[Result], settings: Settings) -> list[Row]:
+def compare(runs: Sequence[RunResult], settings: JudgementSettings) -> list[Row]:
     """Return the rows of all services, in the order of the runs; InferenceError where runs cannot be compared."""
     _check(runs)
     groups = _groups(runs)
@@ -161,7 +161,7 @@ def compare(runs: Sequence[Result], settings: Settings) -> list[Row]:
     return rows
 
 
-def _check(runs: Sequence[Result]) -> None:
+def _check(runs: Sequence[RunResult]) -> None:
     hosts = sorted({run.environment.host for run in runs})
     if len(hosts) > 1:
         raise InferenceError(f"The runs are of {', '.join(hosts)}; a comparison is of one host.")
@@ -176,8 +176,8 @@ def _check(runs: Sequence[Result]) -> None:
         )
 
 
-def _groups(runs: Sequence[Result]) -> list[_Group]:
-    found: dict[tuple[str, str], dict[str, dict[int, Measured]]] = {}
+def _groups(runs: Sequence[RunResult]) -> list[_Group]:
+    found: dict[tuple[str, str], dict[str, dict[int, MeasuredRun]]] = {}
     for run in runs:
         for service in run.services:
             sides = found.setdefault((service.service, service.scenario), {side: {} for side in SIDES})
@@ -220,7 +220,7 @@ def _ratio(group: _Group, one: Metric, level: float) -> Estimate | None:
     return statistics.paired_ratio([old for old, _new in whole], [new for _old, new in whole], level)
 
 
-def _judged(group: _Group, one: Metric, level: float, settings: Settings) -> Row:
+def _judged(group: _Group, one: Metric, level: float, settings: JudgementSettings) -> Row:
     row = replace(_row(group, one, level), ratio=_ratio(group, one, level))
     refused = group.refused()
     if refused:
@@ -250,7 +250,7 @@ def read_interval(ratio: Estimate, better: str, smallest_relevant: float) -> str
     return BETTER if lower == (better == "lower") else WORSE
 
 
-def _withheld(group: _Group, row: Row, settings: Settings) -> str:
+def _withheld(group: _Group, row: Row, settings: JudgementSettings) -> str:
     """Why there is no verdict whatever the numbers say; empty: there may be one."""
     pairs = group.pairs()
     count = row.ratio.count if row.ratio else len(pairs)
@@ -271,14 +271,14 @@ def _pairs(count: int) -> str:
     return f"{count} {'pair' if count == 1 else 'pairs'} of runs"
 
 
-def _asked(load: Load | None) -> str:
+def _asked(load: LoadShape | None) -> str:
     if load is None:
         return "nothing"
     rate = "" if load.requests_per_second is None else f" at {load.requests_per_second:g}/s"
     return f"{load.driver}, {load.mode} loop{rate}, {load.concurrency or 'any number'} in flight, seed {load.seed}"
 
 
-def _stability(group: _Group, level: float, settings: Settings) -> Row:
+def _stability(group: _Group, level: float, settings: JudgementSettings) -> Row:
     counts = [_events(group.side(side)) for side in SIDES]
     exposures = [sum(len(counted(service)) for _run, service in group.side(side)) / 1000.0 for side in SIDES]
     estimates = [
@@ -298,9 +298,9 @@ def _stability(group: _Group, level: float, settings: Settings) -> Row:
     return replace(row, ratio=ratio, verdict=verdict, reason=asked)
 
 
-def _events(measured: Iterable[Measured]) -> int:
+def _events(measured: Iterable[MeasuredRun]) -> int:
     """An incident that ends in a restart is one event, and so is a restart of which nothing else is known."""
-    return sum(max(incidents(run, service), service.restarts) for run, service in measured)
+    return sum(max(count_incidents_of(run, service), service.restarts) for run, service in measured)
 
 
 def _refusal(refused: Sequence[Refused]) -> str:

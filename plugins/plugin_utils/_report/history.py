@@ -14,7 +14,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 
 
-def read_history(directories: Iterable[str], newest: int = 0) -> list[dict[str, Any]]:
+def read_runs(directories: Iterable[str], newest: int = 0) -> list[dict[str, Any]]:
     """Return the runs in every ``*.json`` of some directories, the oldest first; ``newest`` 0 returns all.
 
     A directory that does not exist has none. InferenceError names a file that is no run.

@@ -13,7 +13,11 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import Request, Result, ServiceResult
+from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import (
+    Request,
+    RunResult,
+    ServiceResult,
+)
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.statistics import (
     Estimate,
@@ -26,8 +30,8 @@ from ansible_collections.llmops.inference.plugins.plugin_utils._report.statistic
 OUT_OF_MEMORY = ("out_of_device_memory", "host_oom_kill", "memory_share_too_large", "no_room_for_kv_cache")
 
 # A run and one of its services.
-Measured = tuple[Result, ServiceResult]
-Reader = Callable[[Result, ServiceResult], "float | None"]
+MeasuredRun = tuple[RunResult, ServiceResult]
+Reader = Callable[[RunResult, ServiceResult], "float | None"]
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def goodput(service: ServiceResult, objective: Goodput) -> float | None:
     return sum(map(objective.holds, service.requests)) / service.duration_seconds
 
 
-def incidents(run: Result, service: ServiceResult, kinds: Sequence[str] = ()) -> int:
+def count_incidents_of(run: RunResult, service: ServiceResult, kinds: Sequence[str] = ()) -> int:
     """Return how many incidents of a service and of its host a run saw; no ``kinds`` means all."""
     return sum(
         incident.service in (None, service.service) and (not kinds or incident.kind in kinds)
@@ -125,20 +129,20 @@ def metric(name: str) -> Metric:
     raise InferenceError(f"There is no metric {name!r:.80}; did you mean {' or '.join(near[:8])}?")
 
 
-def values(one: Metric, found: Iterable[Measured]) -> list[float]:
+def values(one: Metric, found: Iterable[MeasuredRun]) -> list[float]:
     """Return the number of every run that has one."""
     read = (one.read(run, service) for run, service in found if not service.not_started)
     return [value for value in read if value is not None]
 
 
-def estimate(one: Metric, found: Sequence[Measured], level: float) -> Estimate | None:
+def estimate(one: Metric, found: Sequence[MeasuredRun], level: float) -> Estimate | None:
     """Return the typical value over runs with its interval; None where no run has it.
 
     Geometric where a metric varies by factors. Incidents are counted over all runs: they are too rare to differ by run.
     """
     if one.kinds is not None:
         thousands = sum(len(counted(service)) for _run, service in found) / 1000.0
-        events = sum(incidents(run, service, one.kinds) for run, service in found)
+        events = sum(count_incidents_of(run, service, one.kinds) for run, service in found)
         return rate(events, thousands, level) if thousands else None
     numbers = values(one, found)
     if not numbers:
@@ -166,7 +170,7 @@ def _latency(kind: str, percent: float) -> Metric:
 
 
 def _per_second(count: Callable[[Request], int]) -> Reader:
-    def read(_run: Result, service: ServiceResult) -> float | None:
+    def read(_run: RunResult, service: ServiceResult) -> float | None:
         if not service.duration_seconds or not completed(service):
             return None
         return sum(map(count, completed(service))) / service.duration_seconds
@@ -175,7 +179,7 @@ def _per_second(count: Callable[[Request], int]) -> Reader:
 
 
 def _share(*statuses: str) -> Reader:
-    def read(_run: Result, service: ServiceResult) -> float | None:
+    def read(_run: RunResult, service: ServiceResult) -> float | None:
         requests = counted(service)
         return sum(request.status in statuses for request in requests) / len(requests) if requests else None
 
@@ -183,29 +187,29 @@ def _share(*statuses: str) -> Reader:
 
 
 def _per_thousand(kinds: Sequence[str] = ()) -> Reader:
-    def read(run: Result, service: ServiceResult) -> float | None:
+    def read(run: RunResult, service: ServiceResult) -> float | None:
         requests = counted(service)
-        return 1000.0 * incidents(run, service, kinds) / len(requests) if requests else None
+        return 1000.0 * count_incidents_of(run, service, kinds) / len(requests) if requests else None
 
     return read
 
 
-def _memory_share(run: Result, _service: ServiceResult) -> float | None:
+def _memory_share(run: RunResult, _service: ServiceResult) -> float | None:
     shares = [item.peak_bytes / item.budget_bytes for item in run.memory if item.budget_bytes and item.peak_bytes]
     return max(shares, default=None)
 
 
-def _memory_room(run: Result, _service: ServiceResult) -> float | None:
+def _memory_room(run: RunResult, _service: ServiceResult) -> float | None:
     rooms = [item.budget_bytes - item.peak_bytes for item in run.memory if item.budget_bytes and item.peak_bytes]
     return min(rooms, default=None)
 
 
-def _energy(run: Result, _service: ServiceResult) -> float | None:
+def _energy(run: RunResult, _service: ServiceResult) -> float | None:
     tokens = sum(request.tokens_out for item in run.services for request in completed(item))
     return None if run.energy_joules is None or not tokens else 1000.0 * run.energy_joules / tokens
 
 
-def _mean_queue(_run: Result, service: ServiceResult) -> float | None:
+def _mean_queue(_run: RunResult, service: ServiceResult) -> float | None:
     return service.engine.queue_mean_seconds
 
 

@@ -12,11 +12,11 @@ from typing import Any
 from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import (
     Environment,
     NotStarted,
-    Result,
+    RunResult,
     ServiceResult,
 )
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._table import GIB
+from ansible_collections.llmops.inference.plugins.module_utils._values import GIB
 
 # By the gate of the engine that the plan foresaw.
 _KINDS = {1: "memory_share_too_large", 2: "no_room_for_kv_cache"}
@@ -57,7 +57,9 @@ def not_started(failure: Mapping[str, Any], scenarios: Iterable[str], **run: Any
         profile=run.get("profile"),
         devices=tuple(device["name"] for device in plan.get("devices") or () if device["services"]),
     )
-    return Result(run["started"], environment, tuple(services), side=run.get("side"), round=run.get("round")).to_dict()
+    return RunResult(
+        run["started"], environment, tuple(services), side=run.get("side"), round=run.get("round")
+    ).to_dict()
 
 
 def _refused(refusals: Iterable[Mapping[str, Any]]) -> dict[str, NotStarted]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.plugin_utils._table import GIB
+from ansible_collections.llmops.inference.plugins.module_utils._values import GIB
 
 
 def value_text(value: float, unit: str) -> str:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import (
-    SCENARIOS,
-    Result,
+    SCENARIO_NAMES,
+    RunResult,
     ServiceResult,
-    names,
+    field_names,
 )
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._records import Record
@@ -81,7 +81,7 @@ def parse_objectives(values: object) -> list[Objective]:
     return parsed
 
 
-def check_objectives(runs: Sequence[Result], objectives: Sequence[Objective]) -> list[Outcome]:
+def check_objectives(runs: Sequence[RunResult], objectives: Sequence[Objective]) -> list[Outcome]:
     """Return how each objective fared, in their order.
 
     The typical value over all runs counts; its interval is told, not judged. InferenceError names objectives for
@@ -101,7 +101,7 @@ def _parse(value: Any, where: str) -> Objective:
         one = _good(name, record) if name in _GOOD else metric(name)
     except InferenceError as error:
         raise InferenceError(f"{where}: {error}") from error
-    if name not in _GOOD and record.optional_record("within", names(Goodput)) is not None:
+    if name not in _GOOD and record.optional_record("within", field_names(Goodput)) is not None:
         raise InferenceError(f"{where} has within, which only {' and '.join(_GOOD)} take.")
     highest, lowest = record.number("max"), record.number("min")
     if (highest is None) == (lowest is None):
@@ -113,7 +113,7 @@ def _parse(value: Any, where: str) -> Objective:
         )
     return Objective(
         service=record.required_text("service"),
-        scenario=record.choice("scenario", SCENARIOS) or "standard",
+        scenario=record.choice("scenario", SCENARIO_NAMES) or "standard",
         metric=one,
         highest=highest,
         lowest=lowest,
@@ -129,10 +129,10 @@ def _with_numbers(value: Any) -> Any:
 
 
 def _good(name: str, record: Record) -> Metric:
-    limits = record.record("within", names(Goodput))
-    objective = Goodput(**{limit: limits.number(limit) for limit in names(Goodput)})
+    limits = record.record("within", field_names(Goodput))
+    objective = Goodput(**{limit: limits.number(limit) for limit in field_names(Goodput)})
     if objective == Goodput():
-        raise InferenceError(f"{name} counts requests within limits; state within: {{{names(Goodput)[0]}: 0.5}}.")
+        raise InferenceError(f"{name} counts requests within limits; state within: {{{field_names(Goodput)[0]}: 0.5}}.")
     words, unit, read = _GOOD[name]
     said = ", ".join(f"{limit} {value:g}" for limit, value in vars(objective).items() if value is not None)
     return Metric(
@@ -140,7 +140,7 @@ def _good(name: str, record: Record) -> Metric:
     )
 
 
-def _check(runs: Sequence[Result], objective: Objective) -> Outcome:
+def _check(runs: Sequence[RunResult], objective: Objective) -> Outcome:
     found = [
         (run, service)
         for run in runs

@@ -11,12 +11,12 @@ from typing import Any
 
 from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import (
     SIDES,
-    Result,
+    RunResult,
     ServiceResult,
     read_result,
 )
 from ansible_collections.llmops.inference.plugins.plugin_utils._html.document import document
-from ansible_collections.llmops.inference.plugins.plugin_utils._html.svg import element, text
+from ansible_collections.llmops.inference.plugins.plugin_utils._html.svg import element, svg_text
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.comparison import VERDICTS
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.measures import completed, counted
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.numbers import (
@@ -34,18 +34,18 @@ from ansible_collections.llmops.inference.plugins.plugin_utils._report.plots imp
 )
 
 TREND = ("end_to_end_p50_seconds", "output_tokens_per_second")
-Found = Sequence["tuple[Result, ServiceResult]"]
+FoundRun = Sequence["tuple[RunResult, ServiceResult]"]
 
 
-def report_page(report: Mapping[str, Any], history: Sequence[Result] = ()) -> str:
+def report_page(report: Mapping[str, Any], history: Sequence[RunResult] = ()) -> str:
     """Return the page of a report; ``history`` are runs of the same host from earlier on, oldest first."""
     runs = [read_result(run, f"runs[{place}]") for place, run in enumerate(report["runs"])]
     comparison = report["comparison"]
     title = "Was it worth it?" if comparison else "How the services do"
     return document(
         f"{title} {report['host']}",
-        element("h1", text(title)),
-        element("div", text(" · ".join(_facts(runs))), class_="quiet"),
+        element("h1", svg_text(title)),
+        element("div", svg_text(" · ".join(_facts(runs))), class_="quiet"),
         *_warnings(runs),
         _objectives(report["objectives"]),
         _comparison(comparison, report["settings"]) if comparison else "",
@@ -65,7 +65,7 @@ _THROUGHPUT = (
 )
 
 
-def _facts(runs: Sequence[Result]) -> list[str]:
+def _facts(runs: Sequence[RunResult]) -> list[str]:
     """Of everything that the runs have in common or not, a word each."""
     last = runs[-1].environment
     profiles = dict.fromkeys(
@@ -87,7 +87,7 @@ def _facts(runs: Sequence[Result]) -> list[str]:
     return [fact for fact in facts if fact]
 
 
-def _warnings(runs: Sequence[Result]) -> list[str]:
+def _warnings(runs: Sequence[RunResult]) -> list[str]:
     held: dict[str, list[str]] = {}
     for run in runs:
         for service in run.services:
@@ -100,11 +100,11 @@ def _warnings(runs: Sequence[Result]) -> list[str]:
 
 
 def _warning(said: str) -> str:
-    return element("div", element("p", text(said)), class_="card warn")
+    return element("div", element("p", svg_text(said)), class_="card warn")
 
 
 def _badge(word: str) -> str:
-    return element("span", text(word), class_=f"verdict {word.replace(' ', '-')}")
+    return element("span", svg_text(word), class_=f"verdict {word.replace(' ', '-')}")
 
 
 def _objectives(objectives: Sequence[Mapping[str, Any]]) -> str:
@@ -114,12 +114,12 @@ def _objectives(objectives: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         element(
             "tr",
-            *(element("td", text(item[key])) for key in ("service", "scenario", "text")),
+            *(element("td", svg_text(item[key])) for key in ("service", "scenario", "text")),
             _cell(estimate_text(item["measured"], item["unit"]), bounds_text(item["measured"], item["unit"])),
             element(
                 "td",
                 _badge(item["outcome"]),
-                "" if item["measured"] else element("span", text(item["reason"]), class_="source said"),
+                "" if item["measured"] else element("span", svg_text(item["reason"]), class_="source said"),
             ),
         )
         for item in objectives
@@ -134,7 +134,7 @@ def _comparison(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) 
     groups = []
     for key in dict.fromkeys((row["service"], row["scenario"]) for row in rows):
         found = _said_once([row for row in rows if (row["service"], row["scenario"]) == key])
-        head = element("tr", element("th", text(" · ".join(key)), class_="head", colspan=5, scope="rowgroup"))
+        head = element("tr", element("th", svg_text(" · ".join(key)), class_="head", colspan=5, scope="rowgroup"))
         groups.append(element("tbody", head, *map(_comparison_row, found), class_="group"))
     table = _table(_head("", "before", "after", "after / before", "verdict"), *groups)
     sure = f"All intervals of rows with a verdict hold together with {settings['confidence']:.0%} confidence."
@@ -153,10 +153,10 @@ def _comparison_row(row: Mapping[str, Any]) -> str:
         for side in ("before", "after")
     ]
     verdict = _badge(row["verdict"]) if row["verdict"] else ""
-    reason = element("span", text(row["reason"]), class_="source said") if row["reason"] else ""
+    reason = element("span", svg_text(row["reason"]), class_="source said") if row["reason"] else ""
     return element(
         "tr",
-        element("th", text(row["words"]), scope="row"),
+        element("th", svg_text(row["words"]), scope="row"),
         *cells,
         _cell(ratio_text(row["ratio"]), ratio_bounds_text(row["ratio"])),
         element("td", verdict, reason, class_="why"),
@@ -165,7 +165,7 @@ def _comparison_row(row: Mapping[str, Any]) -> str:
     )
 
 
-def _latencies(runs: Sequence[Result], summary: Sequence[Mapping[str, Any]]) -> str:
+def _latencies(runs: Sequence[RunResult], summary: Sequence[Mapping[str, Any]]) -> str:
     cards = []
     for (name, scenario), found in _by_service(runs).items():
         rows = [row for row in summary if (row["service"], row["scenario"]) == (name, scenario)]
@@ -174,7 +174,7 @@ def _latencies(runs: Sequence[Result], summary: Sequence[Mapping[str, Any]]) -> 
     return element("section", element("h2", "Latency and rates"), *cards)
 
 
-def _asked(found: Found) -> str:
+def _asked(found: FoundRun) -> str:
     loads = dict.fromkeys(
         f"{service.load.driver}, {service.load.mode} loop, "
         + (f"{service.load.concurrency} in flight" if service.load.concurrency else "any number in flight")
@@ -198,12 +198,12 @@ def _numbers(rows: Sequence[Mapping[str, Any]]) -> str:
         one = next(iter(by_side.values()))
         cells = [by_side[side]["value"] if side in by_side else None for side in sides]
         drawn = [_cell(estimate_text(cell, one["unit"]), bounds_text(cell, one["unit"])) for cell in cells]
-        lines.append(element("tr", element("th", text(one["words"]), scope="row"), *drawn))
+        lines.append(element("tr", element("th", svg_text(one["words"]), scope="row"), *drawn))
     head = _head("", *(side or "typical run" for side in sides))
     return element("details", element("summary", "Numbers"), _table(head, element("tbody", *lines)))
 
 
-def _memory(runs: Sequence[Result]) -> list[str]:
+def _memory(runs: Sequence[RunResult]) -> list[str]:
     devices = dict.fromkeys(item.device for run in runs for item in run.memory)
     return [
         _card("Memory over time" if place == 0 else "", memory_plot(device, runs), "")
@@ -211,7 +211,7 @@ def _memory(runs: Sequence[Result]) -> list[str]:
     ]
 
 
-def _stability(runs: Sequence[Result]) -> str:
+def _stability(runs: Sequence[RunResult]) -> str:
     sides = sides_of(runs)
     lines: dict[str, list[int]] = {}
     for place, side in enumerate(sides):
@@ -227,14 +227,14 @@ def _stability(runs: Sequence[Result]) -> str:
             lines.setdefault(name, [0] * len(sides))[place] = count
     order = sorted(lines, key=lambda name: (name != "requests", not name.startswith("incident"), name))
     rows = [
-        element("tr", element("th", text(name), scope="row"), *(element("td", f"{n:,}") for n in lines[name]))
+        element("tr", element("th", svg_text(name), scope="row"), *(element("td", f"{n:,}") for n in lines[name]))
         for name in order
     ]
     table = _table(_head("", *(side or "all runs" for side in sides)), element("tbody", *rows))
     return _section("Stability", table, "Counted over all runs.")
 
 
-def _trends(runs: Sequence[Result]) -> list[str]:
+def _trends(runs: Sequence[RunResult]) -> list[str]:
     cards = []
     for (name, scenario), found in _by_service(runs).items():
         drawn = trend_plot(f"{name} {scenario}", found, TREND)
@@ -254,11 +254,11 @@ def _how_to_read(settings: Mapping[str, Any], compared: bool) -> str:
             f"Better and worse need {settings['least_rounds']} pairs of runs and an interval that lies wholly beyond "
             f"{settings['smallest_relevant']:.0%}. That no difference was shown is not to say that there is none."
         )
-    return _section("How to read this", element("ul", *(element("li", text(line)) for line in lines)), "")
+    return _section("How to read this", element("ul", *(element("li", svg_text(line)) for line in lines)), "")
 
 
-def _by_service(runs: Sequence[Result]) -> dict[tuple[str, str], list[tuple[Result, ServiceResult]]]:
-    found: dict[tuple[str, str], list[tuple[Result, ServiceResult]]] = {}
+def _by_service(runs: Sequence[RunResult]) -> dict[tuple[str, str], list[tuple[RunResult, ServiceResult]]]:
+    found: dict[tuple[str, str], list[tuple[RunResult, ServiceResult]]] = {}
     for run in runs:
         for service in run.services:
             found.setdefault((service.service, service.scenario), []).append((run, service))
@@ -270,8 +270,8 @@ def _card(title: str, drawn: str | None, said: str, *more: str) -> str:
         return ""
     return element(
         "div",
-        element("h3", text(title)) if title else "",
-        element("div", text(said), class_="quiet") if said else "",
+        element("h3", svg_text(title)) if title else "",
+        element("div", svg_text(said), class_="quiet") if said else "",
         drawn or "",
         *more,
         class_="card",
@@ -279,8 +279,8 @@ def _card(title: str, drawn: str | None, said: str, *more: str) -> str:
 
 
 def _section(title: str, content: str, said: str) -> str:
-    quiet = element("div", text(said), class_="quiet") if said else ""
-    return element("section", element("h2", text(title)), quiet, element("div", content, class_="card"))
+    quiet = element("div", svg_text(said), class_="quiet") if said else ""
+    return element("section", element("h2", svg_text(title)), quiet, element("div", content, class_="card"))
 
 
 def _table(head: str, *bodies: str) -> str:
@@ -288,11 +288,11 @@ def _table(head: str, *bodies: str) -> str:
 
 
 def _head(*names: str) -> str:
-    return element("tr", *(element("th", text(name), scope="col") for name in names))
+    return element("tr", *(element("th", svg_text(name), scope="col") for name in names))
 
 
 def _cell(value: str, bounds: str) -> str:
-    return element("td", text(value), element("span", text(bounds), class_="source") if bounds else "")
+    return element("td", svg_text(value), element("span", svg_text(bounds), class_="source") if bounds else "")
 
 
 REPORT_STYLE = """

@@ -16,16 +16,16 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import SIDES, Result, ServiceResult
+from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import SIDES, RunResult, ServiceResult
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._html.svg import text
+from ansible_collections.llmops.inference.plugins.module_utils._values import GIB
+from ansible_collections.llmops.inference.plugins.plugin_utils._html.svg import svg_text
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.measures import (
     LATENCIES,
     in_flight,
     latencies,
     metric,
 )
-from ansible_collections.llmops.inference.plugins.plugin_utils._table import GIB
 
 # What Matplotlib is told, and the variable of the page's style that takes its place.
 _INK, _QUIET, _LINE = "#010101", "#020202", "#030303"
@@ -67,7 +67,7 @@ _RULES: Any = {
 }
 
 
-def latency_plot(name: str, found: Sequence[tuple[Result, ServiceResult]]) -> str | None:
+def latency_plot(name: str, found: Sequence[tuple[RunResult, ServiceResult]]) -> str | None:
     """Return the shares of requests within each latency, one bold line per side and a thin one per run."""
     sides = sides_of(run for run, service in found if service.requests)
     pooled = {
@@ -98,7 +98,7 @@ def latency_plot(name: str, found: Sequence[tuple[Result, ServiceResult]]) -> st
         return _svg(figure, f"latency-{name}", f"Latency of {name}: share of requests within each time")
 
 
-def throughput_plot(runs: Sequence[Result]) -> str | None:
+def throughput_plot(runs: Sequence[RunResult]) -> str | None:
     """Return output tokens per second over the requests in flight, a point per run."""
     one = metric("output_tokens_per_second")
     points: dict[tuple[str | None, str, str], list[tuple[float, float]]] = {}
@@ -134,7 +134,7 @@ def throughput_plot(runs: Sequence[Result]) -> str | None:
         return _svg(figure, "throughput", "Output tokens per second against requests in flight")
 
 
-def memory_plot(device: str, runs: Sequence[Result]) -> str | None:
+def memory_plot(device: str, runs: Sequence[RunResult]) -> str | None:
     """Return the bytes in use on a device over the time of each run, under its budget and its total."""
     ordered = sorted(runs, key=lambda run: sides_of(runs).index(run.side))
     found = [(run, item) for run in ordered for item in run.memory if item.device == device and item.samples]
@@ -166,7 +166,7 @@ def memory_plot(device: str, runs: Sequence[Result]) -> str | None:
         return _svg(figure, f"memory-{device}", f"Memory of {last.name} over time, its budget and its total")
 
 
-def trend_plot(name: str, history: Sequence[tuple[Result, ServiceResult]], metrics: Sequence[str]) -> str | None:
+def trend_plot(name: str, history: Sequence[tuple[RunResult, ServiceResult]], metrics: Sequence[str]) -> str | None:
     """Return metrics of one service over the runs that were kept, with a line where a generation changed."""
     if len(history) < 2:
         return None
@@ -192,13 +192,13 @@ def trend_plot(name: str, history: Sequence[tuple[Result, ServiceResult]], metri
         return _svg(figure, f"trend-{name}", f"{name} over time")
 
 
-def sides_of(runs: Iterable[Result]) -> list[str | None]:
+def sides_of(runs: Iterable[RunResult]) -> list[str | None]:
     """Return the sides of some runs, before before after; None stands for runs without."""
     found = {run.side for run in runs}
     return [side for side in (None, *SIDES) if side in found]
 
 
-def _time(run: Result) -> datetime:
+def _time(run: RunResult) -> datetime:
     return datetime.fromisoformat(run.started.replace("Z", "+00:00"))
 
 
@@ -265,7 +265,7 @@ def _svg(figure: Any, name: str, described: str) -> str:
     drawn = re.sub(r"font-family: [^;\"]*;?|font: ([0-9.]+px) [^;\"]*", _font, drawn)
     box = re.search(r'viewBox="[^"]*"', drawn)
     start = (
-        f'<svg {box[0] if box else ""} role="img" aria-label="{text(described)}" class="plot" '
+        f'<svg {box[0] if box else ""} role="img" aria-label="{svg_text(described)}" class="plot" '
         'stroke-linejoin="round" xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
     )
     return start + re.sub(r"\n\s*", "\n", drawn[drawn.index(">") + 1 :]).strip()

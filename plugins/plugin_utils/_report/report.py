@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import SIDES, Result, read_result
+from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import SIDES, RunResult, read_result
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.agreement import with_agreement
-from ansible_collections.llmops.inference.plugins.plugin_utils._report.comparison import Row, Settings, compare
+from ansible_collections.llmops.inference.plugins.plugin_utils._report.comparison import JudgementSettings, Row, compare
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.measures import (
     METRICS,
-    Measured,
+    MeasuredRun,
     Metric,
     estimate,
 )
@@ -31,10 +31,10 @@ from ansible_collections.llmops.inference.plugins.plugin_utils._report.objective
 )
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.statistics import Estimate
 
-SCHEMA_VERSION = 1
+REPORT_SCHEMA_VERSION = 1
 
 
-def read_results(values: object) -> list[Result]:
+def read_results(values: object) -> list[RunResult]:
     """Return runs in the order in which they were made; InferenceError where one is none."""
     if not isinstance(values, (list, tuple)) or not values:
         raise InferenceError(f"Results are {values!r:.80}; a list of at least one run is expected.")
@@ -44,10 +44,10 @@ def read_results(values: object) -> list[Result]:
 
 def is_report(value: object) -> bool:
     """Tell whether a value is what :func:`report` returned."""
-    return isinstance(value, Mapping) and value.get("schema_version") == SCHEMA_VERSION and "objectives" in value
+    return isinstance(value, Mapping) and value.get("schema_version") == REPORT_SCHEMA_VERSION and "objectives" in value
 
 
-def report(values: object, settings: Settings, objectives: object = ()) -> dict[str, Any]:
+def report(values: object, settings: JudgementSettings, objectives: object = ()) -> dict[str, Any]:
     """Return the report of runs of one host.
 
     Runs that have sides are compared, others summarised. Objectives are held against what is deployed now: against
@@ -61,7 +61,7 @@ def report(values: object, settings: Settings, objectives: object = ()) -> dict[
     current = [run for run in runs if run.side == SIDES[1]] if sided else runs
     outcomes = check_objectives(current, parse_objectives(objectives))
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": REPORT_SCHEMA_VERSION,
         "host": hosts[0],
         "passed": all(outcome.outcome == PASSED for outcome in outcomes),
         "objectives": [_outcome(outcome) for outcome in outcomes],
@@ -72,9 +72,9 @@ def report(values: object, settings: Settings, objectives: object = ()) -> dict[
     }
 
 
-def summary(runs: Sequence[Result], level: float) -> list[dict[str, Any]]:
+def summary(runs: Sequence[RunResult], level: float) -> list[dict[str, Any]]:
     """Return the typical value of every metric that was measured, by side, service and scenario."""
-    groups: dict[tuple[str | None, str, str], list[Measured]] = {}
+    groups: dict[tuple[str | None, str, str], list[MeasuredRun]] = {}
     for run in runs:
         for service in run.services:
             groups.setdefault((run.side, service.service, service.scenario), []).append((run, service))

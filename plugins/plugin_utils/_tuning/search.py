@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
-from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import Result, names
+from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import RunResult, field_names
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._records import Record
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.measures import Goodput, goodput
@@ -27,7 +27,7 @@ from ansible_collections.llmops.inference.plugins.plugin_utils._tuning.halving i
     winner,
 )
 
-SCHEMA_VERSION = 1
+TUNING_SCHEMA_VERSION = 1
 
 _COLUMNS = (
     ("", "mark", "{}"),
@@ -45,11 +45,11 @@ _COLUMNS = (
 
 def read_within(value: Mapping[str, Any]) -> Goodput:
     """Return the limits of a good request; InferenceError for what is none."""
-    record = Record(value, "within", names(Goodput))
-    return Goodput(**{name: record.number(name) for name in names(Goodput)})
+    record = Record(value, "within", field_names(Goodput))
+    return Goodput(**{name: record.number(name) for name in field_names(Goodput)})
 
 
-def goodput_score(runs: Sequence[Result], within: Goodput) -> float:
+def goodput_score(runs: Sequence[RunResult], within: Goodput) -> float:
     """Return the requests per second that keep the limits: the geometric mean of all services that were measured.
 
     A service that answers none in time makes the whole layout worth nothing, however fast its neighbours are.
@@ -99,7 +99,7 @@ def tuning_report(
     candidates: Sequence[Mapping[str, Any]],
     trials: Sequence[Mapping[str, Any]],
     settings: Mapping[str, Any],
-    runs: Mapping[str, Sequence[Result]],
+    runs: Mapping[str, Sequence[RunResult]],
 ) -> dict[str, Any]:
     """Return the evidence as data; ``runs`` are those of each candidate, by its number as text.
 
@@ -120,7 +120,7 @@ def tuning_report(
         for number, candidate in enumerate(candidates)
     ]
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": TUNING_SCHEMA_VERSION,
         **{key: settings[key] for key in ("host", "scenario", "within", "seed", "seconds", "seconds_used")},
         "considered": settings["considered"],
         "start": start,

@@ -39,12 +39,12 @@ from ansible_collections.llmops.inference.plugins.module_utils._model.model impo
 from ansible_collections.llmops.inference.plugins.module_utils._plan.layout import Service, parse_layout
 from ansible_collections.llmops.inference.plugins.module_utils._plan.plan import Plan, PlannedService, Settings
 from ansible_collections.llmops.inference.plugins.module_utils._plan.planner import plan
-from ansible_collections.llmops.inference.plugins.module_utils._plan.shares import UNITS, to_units, units_bytes
+from ansible_collections.llmops.inference.plugins.module_utils._plan.shares import SHARE_UNITS, to_units, units_bytes
 from ansible_collections.llmops.inference.plugins.module_utils._plan.sizing import FIT_LEAST_TOKENS
 from ansible_collections.llmops.inference.plugins.module_utils._render.engine_config import (
     config,
     config_text,
-    environment,
+    engine_environment,
 )
 from ansible_collections.llmops.inference.tests.bench.against_engine.combinations import (
     COLD,
@@ -167,7 +167,7 @@ class Trials:
         endless = Topology.from_dict({"numa_nodes": [node]})
         literally = replace(settings, gpu_memory_budget=1.0, on_overcommit="refuse")
         planned = plan([stated], endless, models, literally).service(service.name)
-        return replace(planned, gpu_memory_utilization=to_units(share) / UNITS)
+        return replace(planned, gpu_memory_utilization=to_units(share) / SHARE_UNITS)
 
     def _starts(
         self, order: Sequence[tuple[Service, PlannedService]], seen: Situation, made: Plan, record: bool
@@ -211,7 +211,7 @@ class Trials:
         file = self._directory / f"{service.name}.yaml"
         file.write_text(config_text(config(service, planned)))
         endpoint = Endpoint(service.host, service.port, service.served_model_name)
-        variables = environment(service, replace(planned, device_indices=(0,)), self._engine)
+        variables = engine_environment(service, replace(planned, device_indices=(0,)), self._engine)
         return self._engines.start(service.name, file, variables, endpoint).wait(to_the_gates)
 
     def _usage(self, service: Service, made: Plan, outcome: Outcome, record: bool) -> dict[str, Any] | None:

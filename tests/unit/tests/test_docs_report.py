@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ansible_collections.llmops.inference.plugins.plugin_utils._report.comparison import VERDICTS, Settings
+from ansible_collections.llmops.inference.plugins.plugin_utils._report.comparison import VERDICTS, JudgementSettings
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.measures import LATENCIES, METRICS, metric
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.objectives import parse_objectives
 from yaml import safe_load
@@ -34,7 +34,7 @@ def test_the_objectives_on_the_page_are_valid() -> None:
 
 
 def test_the_defaults_on_the_page_are_the_defaults() -> None:
-    assert Settings() == Settings(confidence=0.95, smallest_relevant=0.02, least_rounds=5)
+    assert JudgementSettings() == JudgementSettings(confidence=0.95, smallest_relevant=0.02, least_rounds=5)
     assert "(2 %, `smallest_relevant`)" in TEXT
     assert "fewer than five pairs (`least_rounds`)" in TEXT
 

@@ -16,13 +16,17 @@ from typing import Any
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._benchmark import command as bench
-from ansible_collections.llmops.inference.plugins.module_utils._benchmark.engine_counters import count, grown, reading
+from ansible_collections.llmops.inference.plugins.module_utils._benchmark.engine_counters import (
+    count_between,
+    grown,
+    reading,
+)
 from ansible_collections.llmops.inference.plugins.module_utils._benchmark.gauges import spent, thinned
 from ansible_collections.llmops.inference.plugins.module_utils._benchmark.load_unit import LoadUnit
 from ansible_collections.llmops.inference.plugins.module_utils._benchmark.measurement import _addresses
-from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import SCENARIOS as NAMES
+from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import SCENARIO_NAMES as NAMES
 from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import Quality, read_result
-from ansible_collections.llmops.inference.plugins.module_utils._benchmark.run import Host, combine
+from ansible_collections.llmops.inference.plugins.module_utils._benchmark.run import RunContext, combine
 from ansible_collections.llmops.inference.plugins.module_utils._benchmark.scenarios import (
     OVERRIDES,
     SCENARIOS,
@@ -109,7 +113,7 @@ TARGET = bench.Target("http://127.0.0.1:8002", "mini", "/srv/models/mini")
 
 def line(**changes: Any) -> str:
     order = bench.Order(TARGET, asked(), 40, 7, "salt")
-    return " ".join(bench.command("/opt/vllm/0.32.0/bin/vllm", replace(order, **changes)))
+    return " ".join(bench.bench_command("/opt/vllm/0.32.0/bin/vllm", replace(order, **changes)))
 
 
 def test_the_command_line_asks_for_what_was_asked() -> None:
@@ -197,7 +201,7 @@ vllm:request_queue_time_seconds_count{engine="0"} 16.0
 
 
 def test_counters_are_what_was_added_and_gauges_their_highest() -> None:
-    found = count([reading(read_sums(BEFORE)), reading(read_sums(AFTER))])
+    found = count_between([reading(read_sums(BEFORE)), reading(read_sums(AFTER))])
     assert (found.preemptions, found.prompt_tokens, found.generation_tokens) == (3, 600, 400)
     assert (found.waiting_max, found.kv_cache_usage_max) == (1, 0.25)
     assert found.queue_mean_seconds == pytest.approx(0.5)
@@ -207,7 +211,7 @@ def test_counters_are_what_was_added_and_gauges_their_highest() -> None:
 def test_an_engine_that_was_started_again_counts_from_nothing() -> None:
     readings = [{"n": 100.0}, {"n": 130.0}, {"n": 5.0}, {"n": 12.0}]
     assert grown(readings, "n") == 30 + 5 + 7
-    assert count([]).preemptions is None
+    assert count_between([]).preemptions is None
 
 
 # ---- what the devices told
@@ -281,7 +285,7 @@ def test_without_a_driver_there_is_nothing_to_read() -> None:
 
 def test_incidents_and_restarts_go_to_their_services_with_the_time_in_the_run() -> None:
     oom = Episode(1007.5, "out_of_device_memory", "CUDA out of memory.", "", service="mini", restarts=1)
-    host = Host(1000.25, ENVIRONMENT, [oom], (memory(),), 12.0)
+    host = RunContext(1000.25, ENVIRONMENT, [oom], (memory(),), 12.0)
     made = combine([service("mini"), service("micro")], {"mini": Quality(perplexity_short=9.0)}, host)
     assert made.started == "1970-01-01T00:16:40.250Z"
     assert [(one.kind, one.at_seconds, one.service) for one in made.incidents] == [

@@ -20,12 +20,12 @@ from ansible_collections.llmops.inference.plugins.filter.result_report import re
 from ansible_collections.llmops.inference.plugins.module_utils._benchmark.client import Client, warm_up
 from ansible_collections.llmops.inference.plugins.module_utils._benchmark.quality import (
     Text,
-    agreement,
     logits_bytes,
     perplexity,
     probe,
     read_vocabulary,
     texts,
+    token_agreement,
 )
 from ansible_collections.llmops.inference.plugins.module_utils._benchmark.reference_text import (
     GREEDY_PROMPTS,
@@ -98,10 +98,10 @@ def test_the_logits_of_qwen3_take_gigabytes() -> None:
 
 
 def test_agreement_is_the_share_of_tokens_at_the_same_place() -> None:
-    assert agreement([[1, 2, 3], [4]], [[1, 2, 9], [4]]) == pytest.approx(0.75)
-    assert agreement([[1, 2, 3]], [[1]]) == pytest.approx(1 / 3)
-    assert agreement([], []) is None
-    assert agreement([[1]], [[1], [2]]) is None
+    assert token_agreement([[1, 2, 3], [4]], [[1, 2, 9], [4]]) == pytest.approx(0.75)
+    assert token_agreement([[1, 2, 3]], [[1]]) == pytest.approx(1 / 3)
+    assert token_agreement([], []) is None
+    assert token_agreement([[1]], [[1], [2]]) is None
 
 
 def test_greedy_answers_of_the_two_sides_of_a_round_are_held_against_each_other() -> None:

@@ -15,13 +15,13 @@ import jsonschema
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._benchmark import result
 from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import (
-    SCENARIOS,
+    SCENARIO_NAMES,
     STATUSES,
-    Result,
+    RunResult,
     read_result,
 )
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._report.history import read_history
+from ansible_collections.llmops.inference.plugins.plugin_utils._report.history import read_runs
 from ansible_collections.llmops.inference.tests.unit.measured import eventful, memory, refused, run, service, turns
 
 SCHEMAS = Path(__file__).resolve().parents[5] / "docs" / "schemas"
@@ -38,13 +38,13 @@ def valid(value: Any) -> None:
     jsonschema.Draft202012Validator(schema("result")).validate(value)
 
 
-def written(one: Result) -> Any:
+def written(one: RunResult) -> Any:
     """The run as it is on disk."""
     return json.loads(json.dumps(one.to_dict(), allow_nan=False))
 
 
 @pytest.mark.parametrize("one", [run(), run(refused("micro")), *eventful()[:4], *turns(1)])
-def test_what_is_written_is_valid_and_is_read_as_it_was(one: Result) -> None:
+def test_what_is_written_is_valid_and_is_read_as_it_was(one: RunResult) -> None:
     valid(written(one))
     assert read_result(written(one)) == one
 
@@ -79,13 +79,13 @@ def test_the_published_description_has_the_fields_of_the_data() -> None:
     top = schema("result")
     service_part, places = top["$defs"]["service"], top["properties"]
     kinds = {
-        "Result": top,
+        "RunResult": top,
         "Environment": places["environment"],
         "Memory": places["memory"]["items"],
-        "Incident": places["incidents"]["items"],
+        "RunIncident": places["incidents"]["items"],
         "ServiceResult": service_part,
         "Request": top["$defs"]["request"],
-        "Load": service_part["properties"]["load"],
+        "LoadShape": service_part["properties"]["load"],
         "EngineCounters": service_part["properties"]["engine"],
         "Quality": service_part["properties"]["quality"],
         "NotStarted": service_part["properties"]["not_started"],
@@ -94,7 +94,7 @@ def test_the_published_description_has_the_fields_of_the_data() -> None:
         described(getattr(result, name), found)
     all_of_them = {name for name, kind in vars(result).items() if is_dataclass(kind)}
     assert all_of_them == set(kinds)
-    assert tuple(service_part["properties"]["scenario"]["enum"]) == SCENARIOS
+    assert tuple(service_part["properties"]["scenario"]["enum"]) == SCENARIO_NAMES
     assert tuple(top["$defs"]["request"]["properties"]["status"]["enum"]) == STATUSES
 
 
@@ -138,16 +138,16 @@ def test_the_history_of_a_host_is_read_from_the_oldest_to_the_newest(tmp_path: P
     for number in (3, 1, 2):
         (tmp_path / f"{9 - number}.json").write_text(json.dumps(run(number=number).to_dict()))
     (tmp_path / "notes.txt").write_text("not a run")
-    times = [one["started"][14:16] for one in read_history([str(tmp_path)])]
+    times = [one["started"][14:16] for one in read_runs([str(tmp_path)])]
     assert times == ["01", "02", "03"]
-    assert [one["started"][14:16] for one in read_history([str(tmp_path)], newest=1)] == ["03"]
-    assert read_history([str(tmp_path / "none")]) == []
+    assert [one["started"][14:16] for one in read_runs([str(tmp_path)], newest=1)] == ["03"]
+    assert read_runs([str(tmp_path / "none")]) == []
 
 
 def test_a_file_that_is_no_run_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(InferenceError, match=r"a.json is no run of a benchmark .*move it elsewhere"):
-        read_history([str(tmp_path)])
+        read_runs([str(tmp_path)])
     (tmp_path / "a.json").write_text(json.dumps({**run(service()).to_dict(), "started": "now"}))
     with pytest.raises(InferenceError, match=r"a.json.started is 'now'; .*Correct the file, or move"):
-        read_history([str(tmp_path)])
+        read_runs([str(tmp_path)])

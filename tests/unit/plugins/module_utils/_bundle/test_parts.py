@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._bundle import parts as bundle_parts
 from ansible_collections.llmops.inference.plugins.module_utils._bundle.check import check_all
 from ansible_collections.llmops.inference.plugins.module_utils._bundle.digests import Digests
-from ansible_collections.llmops.inference.plugins.module_utils._bundle.manifest import Manifest
+from ansible_collections.llmops.inference.plugins.module_utils._bundle.manifest import BundleManifest
 from ansible_collections.llmops.inference.plugins.module_utils._bundle.parts import Part, Progress, put
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 
@@ -54,7 +54,7 @@ class Host:
         self.model = Part("models/mini", directory / "models" / "mini", replace=False)
         self.read_bytes = 0
         write(self.bundle, FILES)
-        self.manifest = Manifest({name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()})
+        self.manifest = BundleManifest({name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()})
 
     def put(
         self, *parts: Part, on_host: bool = True, brought: dict[str, Path] | None = None, **options: bool
@@ -195,7 +195,7 @@ def test_check_mode_changes_nothing(host: Host) -> None:
 
 
 def test_a_full_disk_is_refused_before_anything_is_copied(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle_parts, "free_bytes", lambda place: 1 << 30)
+    monkeypatch.setattr(bundle_parts, "free_disk_bytes", lambda place: 1 << 30)
     with pytest.raises(
         InferenceError, match=r"0\.00 GiB more of the bundle, and 1 GiB is to stay free, but only 1\.00 GiB"
     ):

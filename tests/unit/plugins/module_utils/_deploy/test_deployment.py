@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._deploy.changes import Observed, decide
-from ansible_collections.llmops.inference.plugins.module_utils._engine.api import Generation
+from ansible_collections.llmops.inference.plugins.module_utils._engine.api import Completion
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._generation.files import File, api_key
 from ansible_collections.llmops.inference.plugins.module_utils._generation.unit_links import UnitLinks
@@ -54,7 +54,7 @@ def test_only_what_is_not_as_wanted_is_restarted_and_the_reason_is_said(now: Obs
 
 
 def test_what_a_service_that_stays_has_generated_is_kept_and_of_another_nothing() -> None:
-    brought = Generation(tokens=1, first_token_seconds=0.1, total_seconds=0.1)
+    brought = Completion(tokens=1, first_token_seconds=0.1, total_seconds=0.1)
     answered = replace(observed(), brought=brought)
     changes = decide(ORDER, WANTED, {"mini": answered, "micro": replace(answered, digest="other")})
     assert changes.answers == {"mini": brought}

@@ -50,39 +50,39 @@ def store(tmp_path: Path, engine: Path, model: Path) -> GenerationStore:
 
 
 def test_without_a_number_it_is_the_one_that_served_before(store: GenerationStore) -> None:
-    assert kept.choose(store, None, 3) == 2
+    assert kept.choose_generation(store, None, 3) == 2
 
 
 def test_after_a_return_to_run_again_stays_there(store: GenerationStore) -> None:
     store.switch(2)
-    assert kept.choose(store, None, 2) == 2
+    assert kept.choose_generation(store, None, 2) == 2
 
 
 def test_what_was_deployed_after_a_return_goes_back_to_what_served_then(store: GenerationStore) -> None:
     store.switch(1)
     store.write({"plan.json": File("4")}, 4, replaces=1)
     store.switch(4)
-    assert kept.choose(store, None, 4) == 1, "not 3, from which somebody has turned away"
+    assert kept.choose_generation(store, None, 4) == 1, "not 3, from which somebody has turned away"
 
 
 def test_where_the_one_before_is_not_kept_it_is_the_newest_older_one(store: GenerationStore) -> None:
     store.remove(2)
-    assert kept.choose(store, None, 3) == 1
+    assert kept.choose_generation(store, None, 3) == 1
 
 
 def test_any_kept_number_will_do_and_others_are_refused_naming_those_that_are(store: GenerationStore) -> None:
-    assert kept.choose(store, 1, 3) == 1
+    assert kept.choose_generation(store, 1, 3) == 1
     with pytest.raises(InferenceError, match="generation 7 is not kept on this host; those that are: 1, 2, 3"):
-        kept.choose(store, 7, 3)
+        kept.choose_generation(store, 7, 3)
 
 
 def test_where_nothing_is_older_that_is_said(store: GenerationStore, tmp_path: Path) -> None:
     store.remove(1)
     store.remove(2)
     with pytest.raises(InferenceError, match=r"no generation to return to \(kept: 3, in force: 3\)"):
-        kept.choose(store, None, 3)
+        kept.choose_generation(store, None, 3)
     with pytest.raises(InferenceError, match=r"no generation to return to \(kept: none, in force: none\)"):
-        kept.choose(GenerationStore(str(tmp_path / "fresh"), os.getgid()), None, None)
+        kept.choose_generation(GenerationStore(str(tmp_path / "fresh"), os.getgid()), None, None)
 
 
 def has_image(image: str) -> bool:
@@ -146,7 +146,7 @@ def test_a_generation_that_does_not_say_what_it_needs_is_refused(store: Generati
 
 def test_each_is_described_with_what_it_runs_and_whether_it_could(store: GenerationStore, engine: Path) -> None:
     (store.path(1) / "plan.json").unlink()
-    first, second, third = kept.describe(store, Transaction(2, 3, True, "now", "me"), has_image)
+    first, second, third = kept.describe_generations(store, Transaction(2, 3, True, "now", "me"), has_image)
     assert (first["number"], first["intact"], first["problem"]) == (1, False, "plan.json is gone")
     assert (second["served"], second["in_force"], second["problem"]) == (True, False, None)
     assert (second["engine_version"], second["programs"], second["replaces"]) == ("0.32.0", [str(engine)], 1)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.llmops.inference.plugins.module_utils._gpu.health import judged_by
+from ansible_collections.llmops.inference.plugins.module_utils._gpu.health import apply_health_policy
 from ansible_collections.llmops.inference.plugins.module_utils._gpu.topology import Gpu, Health, Topology
 from ansible_collections.llmops.inference.plugins.module_utils._gpu.xid import (
     Xid,
@@ -84,14 +84,14 @@ def test_what_nvml_said_stays() -> None:
 )
 def test_a_user_decides_what_health_comes_to(answers: dict[str, str], statuses: list[str]) -> None:
     box = Topology(gpus=tuple(Gpu(n, health=Health(status)) for n, status in enumerate(("failed", "degraded", "ok"))))
-    assert [gpu.health.status for gpu in judged_by(answers, box).gpus] == statuses
+    assert [gpu.health.status for gpu in apply_health_policy(answers, box).gpus] == statuses
 
 
 def test_a_failed_gpu_is_avoided_where_the_layout_allows_and_refused_with_the_way_out_where_it_does_not() -> None:
     addresses = {index: f"0000:{bus}:00.0" for index, bus in enumerate(("3b", "af", "d8"))}
     described = scene.gpus(80, 80, 80)
     box = Topology.from_dict({"gpus": [{**gpu, "pci_bus_id": addresses[gpu["index"]]} for gpu in described]})
-    sick = judged_by({}, with_xids(box, [OFF_THE_BUS]))
+    sick = apply_health_policy({}, with_xids(box, [OFF_THE_BUS]))
     assert scene.planned([scene.service("a", gpus={"count": 2})], sick).service("a").device_indices == (1, 2)
     named = scene.planned([scene.service("a", gpus=[0])], sick)
     assert not named.fits
@@ -99,6 +99,8 @@ def test_a_failed_gpu_is_avoided_where_the_layout_allows_and_refused_with_the_wa
     assert "GPU 0 has failed: Xid 79 since boot" in refusal.reason
     assert refusal.nearest_fit is not None
     assert refusal.nearest_fit["text"] == "Move a to GPU 1."
-    warned = scene.planned([scene.service("a", gpus=[0])], judged_by({"failed": "warn"}, with_xids(box, [OFF_THE_BUS])))
+    warned = scene.planned(
+        [scene.service("a", gpus=[0])], apply_health_policy({"failed": "warn"}, with_xids(box, [OFF_THE_BUS]))
+    )
     assert warned.fits
     assert any("GPU 0 is degraded: Xid 79" in warning for warning in warned.warnings)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._deploy.programs import sources
-from ansible_collections.llmops.inference.plugins.module_utils._gpu.health import judged_by
+from ansible_collections.llmops.inference.plugins.module_utils._gpu.health import apply_health_policy
 from ansible_collections.llmops.inference.plugins.module_utils._plan.plan import Plan
 from ansible_collections.llmops.inference.plugins.module_utils._service.ticket import Ticket
 from ansible_collections.llmops.inference.tests.unit import scene
@@ -39,7 +39,7 @@ def box(tmp_path: Path) -> Path:
 
 
 def planned(box: Path, gpus: object, **answers: str) -> Plan:
-    return scene.planned([scene.service("a", gpus=gpus)], judged_by(answers, read_box(box)))
+    return scene.planned([scene.service("a", gpus=gpus)], apply_health_policy(answers, read_box(box)))
 
 
 def test_the_plan_takes_a_sound_gpu_where_the_layout_lets_it_choose(box: Path) -> None:

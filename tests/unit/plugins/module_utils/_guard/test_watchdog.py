@@ -53,10 +53,10 @@ def test_a_service_that_gives_no_token_is_killed_after_so_many_looks_with_the_ev
     monkeypatch: pytest.MonkeyPatch, process: subprocess.Popen[bytes], capfd: pytest.CaptureFixture[str]
 ) -> None:
     serving(monkeypatch, Running(process.pid, "first"))
-    watchdog.look(ticket())
+    watchdog.probe_service(ticket())
     assert process.poll() is None
     assert "no token, miss 1 of 2: http://127.0.0.1:9/v1 generated nothing" in capfd.readouterr().out
-    watchdog.look(ticket())
+    watchdog.probe_service(ticket())
     assert process.wait(timeout=5) == -9
     said = capfd.readouterr().out
     assert said.startswith("<5>vllm-watchdog: wedged: no token in 2 looks, http://127.0.0.1:9/v1 generated nothing")
@@ -73,7 +73,7 @@ def test_of_a_container_the_engine_is_killed_and_not_the_monitor_in_front_of_it(
     monkeypatch.setattr(watchdog, "_CONTROL_GROUPS", tmp_path / "cgroup")
     with subprocess.Popen(["sleep", "600"]) as monitor:
         serving(monkeypatch, Running(monitor.pid, "first", "/system.slice/vllm@mini.service"))
-        watchdog.look(ticket(misses=1, container=True))
+        watchdog.probe_service(ticket(misses=1, container=True))
         assert process.wait(timeout=5) == -9
         assert monitor.poll() is None
         monitor.kill()
@@ -81,7 +81,7 @@ def test_of_a_container_the_engine_is_killed_and_not_the_monitor_in_front_of_it(
 
 def test_what_starts_or_stops_is_left_alone(monkeypatch: pytest.MonkeyPatch, host: Path) -> None:
     serving(monkeypatch, None)
-    watchdog.look(ticket(misses=1))
+    watchdog.probe_service(ticket(misses=1))
     assert not (host / "run/mini/watchdog.json").exists()
 
 
@@ -89,7 +89,7 @@ def test_an_engine_that_was_replaced_while_it_was_looked_at_is_not_killed(
     monkeypatch: pytest.MonkeyPatch, process: subprocess.Popen[bytes], capfd: pytest.CaptureFixture[str]
 ) -> None:
     serving(monkeypatch, Running(process.pid, "first"), Running(process.pid, "second"))
-    watchdog.look(ticket(misses=1))
+    watchdog.probe_service(ticket(misses=1))
     assert process.poll() is None
     assert "wedged" not in capfd.readouterr().out
 
@@ -98,7 +98,7 @@ def test_a_drain_that_began_during_the_look_is_not_cut_short(
     monkeypatch: pytest.MonkeyPatch, process: subprocess.Popen[bytes]
 ) -> None:
     serving(monkeypatch, Running(process.pid, "first"), None)
-    watchdog.look(ticket(misses=1))
+    watchdog.probe_service(ticket(misses=1))
     assert process.poll() is None
 
 
@@ -106,9 +106,9 @@ def test_the_misses_of_an_earlier_start_do_not_count(
     monkeypatch: pytest.MonkeyPatch, process: subprocess.Popen[bytes], host: Path
 ) -> None:
     serving(monkeypatch, Running(process.pid, "first"))
-    watchdog.look(ticket())
+    watchdog.probe_service(ticket())
     serving(monkeypatch, Running(process.pid, "second"))
-    watchdog.look(ticket())
+    watchdog.probe_service(ticket())
     assert process.poll() is None
     assert json.loads((host / "run/mini/watchdog.json").read_text())["misses"] == 1
 
@@ -119,7 +119,7 @@ def test_a_state_that_nobody_can_read_is_forgotten(
 ) -> None:
     (host / "run/mini/watchdog.json").write_text(text)
     serving(monkeypatch, Running(process.pid, "first"))
-    watchdog.look(ticket())
+    watchdog.probe_service(ticket())
     assert json.loads((host / "run/mini/watchdog.json").read_text())["misses"] == 1
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.llmops.inference.plugins.module_utils._engine.metrics import Metrics
-from ansible_collections.llmops.inference.plugins.module_utils._guard.wedged import Look, Watched, judge
+from ansible_collections.llmops.inference.plugins.module_utils._guard.wedged import Probe, Watched, judge_engine
 from ansible_collections.llmops.inference.plugins.module_utils._service.watchdog import Watchdog
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,22 +19,22 @@ def metrics(progress: float, requests: float = 0) -> Metrics:
     return Metrics(requests, 0, (progress, 0.0, 0.0))
 
 
-def looks(*seen: Look, watchdog: Watchdog = WATCHDOG) -> list[bool]:
+def looks(*seen: Probe, watchdog: Watchdog = WATCHDOG) -> list[bool]:
     """After each look of one start of an engine, whether it is wedged."""
     watched, verdicts = Watched("first"), []
     for look in seen:
-        watched, wedged = judge(watched, look, watchdog)
+        watched, wedged = judge_engine(watched, look, watchdog)
         verdicts.append(wedged)
     return verdicts
 
 
-def still(minute: float, requests: float = 0, progress: float = 5) -> Look:
+def still(minute: float, requests: float = 0, progress: float = 5) -> Probe:
     """A look without a token at an engine that does nothing."""
-    return Look(minute * MINUTE, False, metrics(progress, requests), metrics(progress, requests))
+    return Probe(minute * MINUTE, False, metrics(progress, requests), metrics(progress, requests))
 
 
-def token(minute: float) -> Look:
-    return Look(minute * MINUTE, True, metrics(5), metrics(6))
+def token(minute: float) -> Probe:
+    return Probe(minute * MINUTE, True, metrics(5), metrics(6))
 
 
 def test_an_idle_engine_that_gives_no_token_is_wedged_after_so_many_looks() -> None:
@@ -46,7 +46,7 @@ def test_a_token_starts_the_count_anew() -> None:
 
 
 def test_an_engine_that_generates_for_others_is_busy_however_long_it_has_no_token_for_us() -> None:
-    busy = [Look(n * MINUTE, False, metrics(n, 256), metrics(n + 0.5, 256)) for n in range(1, 200)]
+    busy = [Probe(n * MINUTE, False, metrics(n, 256), metrics(n + 0.5, 256)) for n in range(1, 200)]
     assert not any(looks(*busy))
 
 
@@ -56,7 +56,7 @@ def test_progress_between_two_looks_counts_as_much_as_progress_during_one() -> N
 
 def test_a_piece_of_a_long_prompt_is_progress_although_no_token_is_counted_yet() -> None:
     prefill = [
-        Look(n * MINUTE, False, Metrics(1, 0, (0, 0, n / 100)), Metrics(1, 0, (0, 0, n / 100))) for n in range(1, 60)
+        Probe(n * MINUTE, False, Metrics(1, 0, (0, 0, n / 100)), Metrics(1, 0, (0, 0, n / 100))) for n in range(1, 60)
     ]
     assert not any(looks(*prefill))
 
@@ -71,20 +71,20 @@ def test_requests_that_are_gone_excuse_nothing() -> None:
 
 
 def test_an_engine_that_does_not_even_tell_its_metrics_is_wedged_after_so_many_looks() -> None:
-    silent = [Look(n * MINUTE, False, None, None) for n in range(1, 4)]
+    silent = [Probe(n * MINUTE, False, None, None) for n in range(1, 4)]
     assert looks(*silent) == [False, False, True]
 
 
 def test_metrics_that_come_back_after_a_gap_are_compared_with_those_before_it() -> None:
-    gap = Look(2 * MINUTE, False, None, None)
+    gap = Probe(2 * MINUTE, False, None, None)
     assert looks(still(1), gap, still(3)) == [False, False, True]
     assert looks(still(1), gap, still(3, progress=9)) == [False, False, False]
 
 
 def test_another_start_of_the_engine_has_another_count() -> None:
-    watched, _wedged = judge(Watched("first"), still(1), WATCHDOG)
+    watched, _wedged = judge_engine(Watched("first"), still(1), WATCHDOG)
     assert watched.misses == 1
-    assert judge(Watched("second"), still(2), WATCHDOG)[0].misses == 1
+    assert judge_engine(Watched("second"), still(2), WATCHDOG)[0].misses == 1
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 3), st.integers(0, 2), st.booleans()), max_size=40))
@@ -96,7 +96,7 @@ def test_whatever_it_sees_it_never_gives_up_on_fewer_misses_than_it_was_told(
     for minute, (came, progress, requests, answers) in enumerate(seen):
         reading = metrics(progress, requests) if answers else None
         before = watched.progress
-        watched, wedged = judge(watched, Look(minute * MINUTE, came, reading, reading), WATCHDOG)
+        watched, wedged = judge_engine(watched, Probe(minute * MINUTE, came, reading, reading), WATCHDOG)
         moved = came or (reading is not None and before is not None and before != reading.progress)
         quiet = 0 if moved else quiet + 1
         assert not wedged or quiet >= WATCHDOG.misses

@@ -36,7 +36,7 @@ def outcome(job: Mapping[str, Any]) -> dict[str, Any]:
     raise AssertionError(f"no result in {path.parent}")
 
 
-def nothing(report: job_module.Report) -> dict[str, Any]:
+def nothing(report: job_module.OnStep) -> dict[str, Any]:
     """The way back where nothing was left open."""
     return {}
 
@@ -51,7 +51,7 @@ def pids(job: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def test_work_of_another_kind_says_in_its_own_words_that_it_was_killed() -> None:
-    def work(report: job_module.Report) -> dict[str, Any]:
+    def work(report: job_module.OnStep) -> dict[str, Any]:
         time.sleep(30)
         return {}
 
@@ -64,7 +64,7 @@ def test_work_of_another_kind_says_in_its_own_words_that_it_was_killed() -> None
 
 
 def test_a_job_reports_its_steps_and_leaves_its_result() -> None:
-    def work(report: job_module.Report) -> dict[str, Any]:
+    def work(report: job_module.OnStep) -> dict[str, Any]:
         report("mini", "loading weights")
         return {"changed": True}
 
@@ -74,10 +74,10 @@ def test_a_job_reports_its_steps_and_leaves_its_result() -> None:
 
 
 def test_a_refusal_and_a_crash_are_results_too() -> None:
-    def refuse(report: job_module.Report) -> dict[str, Any]:
+    def refuse(report: job_module.OnStep) -> dict[str, Any]:
         raise InferenceError("too large", service="mini")
 
-    def crash(report: job_module.Report) -> dict[str, Any]:
+    def crash(report: job_module.OnStep) -> dict[str, Any]:
         raise ZeroDivisionError("by zero")
 
     refused = outcome(job_module.detach(locks.Lock.take(), refuse, nothing))
@@ -90,7 +90,7 @@ def test_a_refusal_and_a_crash_are_results_too() -> None:
 
 @pytest.mark.parametrize("process", [0, 1], ids=["watching", "working"])
 def test_a_job_that_is_told_to_end_fails_in_its_own_words(process: int) -> None:
-    def work(report: job_module.Report) -> dict[str, Any]:
+    def work(report: job_module.OnStep) -> dict[str, Any]:
         time.sleep(30)
         return {}
 
@@ -108,7 +108,7 @@ def test_a_job_that_is_told_to_end_fails_in_its_own_words(process: int) -> None:
     ],
 )
 def test_of_a_job_that_is_killed_the_parent_goes_the_way_back_and_says_so(back: dict[str, Any], said: str) -> None:
-    def work(report: job_module.Report) -> dict[str, Any]:
+    def work(report: job_module.OnStep) -> dict[str, Any]:
         time.sleep(30)
         return {}
 
@@ -118,11 +118,11 @@ def test_of_a_job_that_is_killed_the_parent_goes_the_way_back_and_says_so(back: 
 
 
 def test_the_lock_is_held_until_the_way_back_has_ended() -> None:
-    def work(report: job_module.Report) -> dict[str, Any]:
+    def work(report: job_module.OnStep) -> dict[str, Any]:
         time.sleep(30)
         return {}
 
-    def back(report: job_module.Report) -> dict[str, Any]:
+    def back(report: job_module.OnStep) -> dict[str, Any]:
         time.sleep(4)
         return {"rolled_back_to": 6}
 
@@ -155,7 +155,7 @@ def test_a_second_deployment_is_refused_naming_the_first_until_it_has_ended() ->
 
 
 def test_the_lock_stays_with_a_detached_job_after_its_starter_has_let_go() -> None:
-    def work(report: job_module.Report) -> dict[str, Any]:
+    def work(report: job_module.OnStep) -> dict[str, Any]:
         time.sleep(4)
         return {}
 

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._engine.finished_requests import HOUR, Tally
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._incidents import history
-from ansible_collections.llmops.inference.plugins.module_utils._incidents.episodes import Episode, incidents, lives
+from ansible_collections.llmops.inference.plugins.module_utils._incidents.episodes import Episode, find_incidents, lives
 from ansible_collections.llmops.inference.plugins.module_utils._incidents.journal import Entry, Journal
 
 MESSAGES = {
@@ -71,7 +71,7 @@ def found(
     kernel: Sequence[Entry] = (),
     gpus: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Episode]:
-    return incidents(lives(entries), kernel, written or {}, gpus or {})
+    return find_incidents(lives(entries), kernel, written or {}, gpus or {})
 
 
 def test_a_crash_is_one_incident_with_its_line_and_the_time_it_cost() -> None:
@@ -222,14 +222,14 @@ def test_a_killing_of_a_stranger_is_none_of_ours() -> None:
 
 def test_rates_are_per_day_and_per_thousand_requests_of_the_window() -> None:
     tally = Tally(hours={"0": 500, "30": 1500})
-    rated = history.rate("mini", 3, tally, (24 * HOUR, 72 * HOUR))
+    rated = history.incident_rate("mini", 3, tally, (24 * HOUR, 72 * HOUR))
     assert (rated["days"], rated["per_day"], rated["requests"], rated["per_1000_requests"]) == (2, 1.5, 1500, 2)
 
 
 def test_a_rate_over_next_to_nothing_is_none() -> None:
-    rated = history.rate("mini", 1, Tally(hours={"0": 99}), (0, HOUR - 1))
+    rated = history.incident_rate("mini", 1, Tally(hours={"0": 99}), (0, HOUR - 1))
     assert (rated["per_day"], rated["requests"], rated["per_1000_requests"]) == (None, 99, None)
-    assert history.rate("mini", 1, None, (0, HOUR))["requests"] is None
+    assert history.incident_rate("mini", 1, None, (0, HOUR))["requests"] is None
 
 
 def test_a_window_is_a_span_or_a_moment() -> None:

@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.llmops.inference.plugins.module_utils._model.directory import look, problem_of, with_defaults
+from ansible_collections.llmops.inference.plugins.module_utils._model.directory import (
+    inspect_models,
+    problem_of,
+    with_defaults,
+)
 
 
 def fetched(directory: Path, **changes: Any) -> dict[str, Any]:
@@ -24,7 +28,7 @@ def fetched(directory: Path, **changes: Any) -> dict[str, Any]:
 
 
 def seen(model: dict[str, Any], directory: Path) -> dict[str, Any]:
-    (found,) = look([model], str(directory), getpass.getuser())
+    (found,) = inspect_models([model], str(directory), getpass.getuser())
     return found
 
 
@@ -57,7 +61,7 @@ def test_a_model_of_the_host_is_never_fetched(tmp_path: Path) -> None:
 
 
 def test_nothing_is_said_of_what_a_user_may_read_that_does_not_exist(tmp_path: Path) -> None:
-    (found,) = look([{"name": "own", "path": str(tmp_path / "absent")}], str(tmp_path), "nobody-of-this-name")
+    (found,) = inspect_models([{"name": "own", "path": str(tmp_path / "absent")}], str(tmp_path), "nobody-of-this-name")
     assert found["problem"] is None
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._generation.active import InForce
@@ -18,7 +19,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._incidents.counts
 )
 from ansible_collections.llmops.inference.plugins.module_utils._incidents.episodes import Episode, Life
 from ansible_collections.llmops.inference.plugins.module_utils._monitoring import host_metrics
-from ansible_collections.llmops.inference.plugins.module_utils._monitoring.exposition import Family, exposition
+from ansible_collections.llmops.inference.plugins.module_utils._monitoring.exposition import MetricFamily, exposition
 from ansible_collections.llmops.inference.plugins.module_utils._service.ticket import Ticket
 
 CRASH = Episode(100.0, "engine_dead", "it died", "", service="mini")
@@ -86,7 +87,9 @@ def test_a_clock_that_was_set_back_does_not_stop_the_counting(tmp_path: Path) ->
 
 def test_the_text_is_prometheus_own_format() -> None:
     rows = [({"service": 'a "quoted"\\ name\n'}, 1.0), ({}, 0.25)]
-    text = exposition([Family("llmops_x_total", "counter", "What it is.", rows), Family("empty", "gauge", "None.", [])])
+    text = exposition(
+        [MetricFamily("llmops_x_total", "counter", "What it is.", rows), MetricFamily("empty", "gauge", "None.", [])]
+    )
     assert text == (
         "# HELP llmops_x_total What it is.\n"
         "# TYPE llmops_x_total counter\n"
@@ -159,8 +162,9 @@ def test_the_whole_window_is_read_only_when_something_was_written(monkeypatch: p
         asked.append(since)
         return [ended(100)], [CRASH]
 
-    monkeypatch.setattr(host_metrics, "read_history", read)
-    counts = host_metrics.count(_Journal(news), in_force("mini"), IncidentCounts(50.0), now=150.0 + SETTLED_SECONDS)  # type: ignore[arg-type]
+    monkeypatch.setattr(host_metrics, "read_episodes", read)
+    journal: Any = _Journal(news)
+    counts = host_metrics.count_incidents(journal, in_force("mini"), IncidentCounts(50.0), now=150.0 + SETTLED_SECONDS)
     assert counts.until == 150.0
     assert counts.incidents == ({"mini": {"engine_dead": 1}} if news else {})
     assert len(asked) == news

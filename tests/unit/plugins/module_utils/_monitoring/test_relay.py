@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._monitoring import relay as metrics_relay
-from ansible_collections.llmops.inference.plugins.module_utils._monitoring.relay import Relay, Settings
+from ansible_collections.llmops.inference.plugins.module_utils._monitoring.relay import Relay, RelaySettings
 from ansible_collections.llmops.inference.plugins.module_utils._places import Paths
 from ansible_collections.llmops.inference.plugins.module_utils._service.ticket import Ticket
 
@@ -74,7 +74,7 @@ def generation(root: Path, number: int, **ports: int) -> None:
 
 def relay(root: Path, allow_from: tuple[str, ...] = (), gpu_exporter_port: int | None = None) -> Relay:
     values = {"address": "127.0.0.1", "port": 0, "allow_from": allow_from, "gpu_exporter_port": gpu_exporter_port}
-    return Relay(Settings.from_dict(values), Paths(config_root=str(root)), root / "host.prom")
+    return Relay(RelaySettings.from_dict(values), Paths(config_root=str(root)), root / "host.prom")
 
 
 def test_an_engines_metrics_are_passed_on_as_they_are(tmp_path: Path, engine: HTTPServer) -> None:
@@ -154,7 +154,7 @@ def test_only_those_who_are_allowed_are_answered(tmp_path: Path, peer: str, allo
 
 def test_it_serves_get_and_nothing_else(tmp_path: Path, engine: HTTPServer) -> None:
     generation(tmp_path, 1, mini=engine.server_port)
-    server = metrics_relay.Server(relay(tmp_path))
+    server = metrics_relay.RelayServer(relay(tmp_path))
     with running(server):
         address = f"http://127.0.0.1:{server.server_address[1]}/engines/mini"
         with urllib.request.urlopen(address, timeout=5) as answer:
@@ -168,8 +168,8 @@ def test_it_serves_get_and_nothing_else(tmp_path: Path, engine: HTTPServer) -> N
 
 
 def test_a_peer_that_is_not_allowed_gets_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Settings, "allows", lambda self, address: False)
-    server = metrics_relay.Server(relay(tmp_path))
+    monkeypatch.setattr(RelaySettings, "allows", lambda self, address: False)
+    server = metrics_relay.RelayServer(relay(tmp_path))
     with running(server), socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=5) as connection:
         connection.sendall(b"GET /targets HTTP/1.0\r\n\r\n")
         with suppress(ConnectionResetError):

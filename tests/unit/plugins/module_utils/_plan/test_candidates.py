@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._plan.candidates import (
-    Attempt,
-    Found,
+    FoundCandidates,
+    PlanLayout,
     default_space,
     find_candidates,
     planner,
@@ -39,13 +39,15 @@ LAYOUT = [
 SETTINGS = Settings(engine_version="0.32.0")
 
 
-def attempt(memory: float = 48) -> Attempt:
+def attempt(memory: float = 48) -> PlanLayout:
     """How to plan for one GPU of so many GiB."""
     known = models(parsed(LAYOUT))
     return planner(lambda services: plan(services, box(memory), known, SETTINGS, suggest=False), "cuda")
 
 
-def find(space: Mapping[str, Mapping[str, Sequence[Any]]], most: int = 8, seed: int = 0, memory: float = 48) -> Found:
+def find(
+    space: Mapping[str, Mapping[str, Sequence[Any]]], most: int = 8, seed: int = 0, memory: float = 48
+) -> FoundCandidates:
     return find_candidates(LAYOUT, space, attempt(memory), most, seed)
 
 

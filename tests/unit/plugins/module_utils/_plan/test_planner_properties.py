@@ -14,7 +14,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._gpu.topology imp
 from ansible_collections.llmops.inference.plugins.module_utils._model.model import Checkpoint
 from ansible_collections.llmops.inference.plugins.module_utils._plan.devices import find_devices
 from ansible_collections.llmops.inference.plugins.module_utils._plan.memory import demand
-from ansible_collections.llmops.inference.plugins.module_utils._plan.placement import Effort, choose
+from ansible_collections.llmops.inference.plugins.module_utils._plan.placement import Effort, choose_devices
 from ansible_collections.llmops.inference.plugins.module_utils._plan.plan import Plan, Settings
 from ansible_collections.llmops.inference.plugins.module_utils._plan.room import Room, claimed_units
 from ansible_collections.llmops.inference.plugins.module_utils._plan.sizing import Sized, size_service
@@ -218,6 +218,6 @@ def test_twelve_services_on_eight_gpus_are_placed_at_once() -> None:
     chosen = Settings()
     sized = [size_service(item, known, "cuda") for item, known in zip(services, models(services).values())]
     placed = [item for item in sized if isinstance(item, Sized)]
-    choices, refusals = choose(placed, find_devices(topology, "cuda"), topology, chosen, Effort())
+    choices, refusals = choose_devices(placed, find_devices(topology, "cuda"), topology, chosen, Effort())
     assert len(choices) == 12
     assert refusals == []

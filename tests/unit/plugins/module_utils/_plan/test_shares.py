@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._plan.shares import (
-    UNITS,
+    SHARE_UNITS,
     Claim,
     fill,
     highest_units,
@@ -24,16 +24,16 @@ from hypothesis import strategies as st
 TOTALS = st.integers(1 << 20, 1 << 43)
 
 
-@given(st.integers(1, UNITS), TOTALS)
+@given(st.integers(1, SHARE_UNITS), TOTALS)
 def test_a_share_takes_what_the_engine_takes_for_it(units: int, total: int) -> None:
     # vllm/v1/worker/utils.py: math.ceil(total_memory * gpu_memory_utilization)
-    assert units_bytes(units, total) == math.ceil(total * (units / UNITS))
+    assert units_bytes(units, total) == math.ceil(total * (units / SHARE_UNITS))
 
 
 @pytest.mark.parametrize(("share", "units"), [(0.99, 9900), (0.9999, 9999), (1.0, 10000), (0.29, 2900), (0.5678, 5678)])
 def test_a_share_of_four_decimals_survives_floating_point(share: float, units: int) -> None:
     assert to_units(share) == units
-    assert units / UNITS == share
+    assert units / SHARE_UNITS == share
 
 
 @given(TOTALS, st.data())
@@ -44,7 +44,7 @@ def test_the_smallest_share_that_holds_is_the_smallest(total: int, data: st.Data
     assert units == 0 or units_bytes(units - 1, total) < size
 
 
-@given(TOTALS, st.lists(st.integers(1, UNITS), min_size=1, max_size=6), st.data())
+@given(TOTALS, st.lists(st.integers(1, SHARE_UNITS), min_size=1, max_size=6), st.data())
 def test_shares_within_the_highest_sum_stay_within_the_capacity(
     total: int, shares: list[int], data: st.DataObject
 ) -> None:
@@ -53,7 +53,7 @@ def test_shares_within_the_highest_sum_stay_within_the_capacity(
         assert sum(units_bytes(units, total) for units in shares) <= capacity
 
 
-def claim(units: int, weight: int, *devices: str, most: int = UNITS) -> Claim:
+def claim(units: int, weight: int, *devices: str, most: int = SHARE_UNITS) -> Claim:
     return Claim(units, most, Fraction(weight), devices or ("a",))
 
 
@@ -88,7 +88,7 @@ CLAIMS = st.dictionaries(
 )
 
 
-@given(CLAIMS, st.integers(6000, UNITS), st.integers(6000, UNITS))
+@given(CLAIMS, st.integers(6000, SHARE_UNITS), st.integers(6000, SHARE_UNITS))
 def test_no_device_is_overfilled_and_no_claim_shrinks(claims: dict[str, Claim], a: int, b: int) -> None:
     units = fill(claims, {"a": a, "b": b})
     for device, limit in (("a", a), ("b", b)):

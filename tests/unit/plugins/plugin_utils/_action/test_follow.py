@@ -41,13 +41,13 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow, "POLL_SECONDS", 0.05)
 
 
-def working(report: job_module.Report) -> dict[str, Any]:
+def working(report: job_module.OnStep) -> dict[str, Any]:
     report("mini", "loading weights")
     time.sleep(1)
     return {"changed": True, "generation": 7}
 
 
-def nothing(report: job_module.Report) -> dict[str, Any]:
+def nothing(report: job_module.OnStep) -> dict[str, Any]:
     return {}
 
 
@@ -88,11 +88,11 @@ def test_of_a_host_that_forgot_the_transaction_the_end_is_told() -> None:
 
 
 def test_while_the_way_back_is_gone_the_transaction_is_not_over() -> None:
-    def long(report: job_module.Report) -> dict[str, Any]:
+    def long(report: job_module.OnStep) -> dict[str, Any]:
         time.sleep(30)
         return {}
 
-    def back(report: job_module.Report) -> dict[str, Any]:
+    def back(report: job_module.OnStep) -> dict[str, Any]:
         time.sleep(1)
         return {"rolled_back_to": 6}
 

@@ -13,7 +13,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.inference.plugins.filter.part_of_host import part_of_host
 from ansible_collections.llmops.inference.plugins.filter.unparted_batches import unparted_batches
 from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.gateway import services_of
-from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.several_hosts import agreement, batches
+from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.several_hosts import batches, group_conflicts
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -130,17 +130,17 @@ GROUPS: Mapping[str, Sequence[str]] = {"large": ["a", "b"]}
 
 
 def said(parts: Mapping[str, Any], forks: int = 5) -> str:
-    return " ".join(agreement(GROUPS, parts, forks)["problems"])
+    return " ".join(group_conflicts(GROUPS, parts, forks)["problems"])
 
 
 def test_hosts_that_change_nothing_agree_whatever_they_are() -> None:
-    assert agreement(GROUPS, {"a": part(), "b": part()}, 1) == {"problems": [], "restart": []}
-    assert agreement(GROUPS, {"a": part()}, 1) == {"problems": [], "restart": []}, "the other need not be there"
+    assert group_conflicts(GROUPS, {"a": part(), "b": part()}, 1) == {"problems": [], "restart": []}
+    assert group_conflicts(GROUPS, {"a": part()}, 1) == {"problems": [], "restart": []}, "the other need not be there"
 
 
 def test_where_one_restarts_all_do() -> None:
     parts = {"a": part(), "b": part(action="restarted: its configuration changed")}
-    assert agreement(GROUPS, parts, 2) == {"problems": [], "restart": ["large"]}
+    assert group_conflicts(GROUPS, parts, 2) == {"problems": [], "restart": ["large"]}
 
 
 @pytest.mark.parametrize("other", [{}, {"b": {}}])
@@ -162,7 +162,7 @@ def test_hosts_that_differ_are_refused_with_what_differs(keys: dict[str, Any], s
 
 def test_check_mode_on_hosts_without_an_engine_says_nothing_against_them() -> None:
     nothing = {"changed": True, "services": []}
-    assert agreement(GROUPS, {"a": nothing, "b": nothing}, 2) == {"problems": [], "restart": ["large"]}
+    assert group_conflicts(GROUPS, {"a": nothing, "b": nothing}, 2) == {"problems": [], "restart": ["large"]}
 
 
 def test_hosts_that_wait_for_each_other_need_as_many_forks() -> None:

@@ -16,8 +16,8 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.inference.plugins.filter.report_table import report_table
 from ansible_collections.llmops.inference.plugins.filter.result_report import result_report
-from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import Incident, Request, Result
-from ansible_collections.llmops.inference.plugins.plugin_utils._report.comparison import Settings, compare
+from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import Request, RunIncident, RunResult
+from ansible_collections.llmops.inference.plugins.plugin_utils._report.comparison import JudgementSettings, compare
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.measures import (
     METRICS,
     Goodput,
@@ -30,28 +30,28 @@ from ansible_collections.llmops.inference.tests.unit.measured import LOAD, event
 from ansible_collections.llmops.inference.tests.unit.plugins.module_utils._benchmark.test_result import SCHEMAS, schema
 from referencing import Registry, Resource
 
-FEW = Settings(shown=())
+FEW = JudgementSettings(shown=())
 LATENCY, SPEED, STABILITY = "end_to_end_p50_seconds", "output_tokens_per_second", "stability"
 
 
-def report(runs: Sequence[Result], **settings: Any) -> dict[str, Any]:
+def report(runs: Sequence[RunResult], **settings: Any) -> dict[str, Any]:
     return result_report([one.to_dict() for one in runs], **settings)
 
 
-def verdicts(runs: Sequence[Result], **settings: Any) -> dict[tuple[str, str], str]:
+def verdicts(runs: Sequence[RunResult], **settings: Any) -> dict[tuple[str, str], str]:
     """Service and metric -> verdict of the rows that have one."""
     rows = report(runs, **settings)["comparison"]
     return {(row["service"], row["metric"]): row["verdict"] for row in rows if row["verdict"]}
 
 
-def row(runs: Sequence[Result], name: str = LATENCY, **settings: Any) -> dict[str, Any]:
+def row(runs: Sequence[RunResult], name: str = LATENCY, **settings: Any) -> dict[str, Any]:
     found: dict[str, Any] = next(
         one for one in report(runs, **settings)["comparison"] if (one["service"], one["metric"]) == ("mini", name)
     )
     return found
 
 
-def changed(runs: Sequence[Result], side: str, **changes: Any) -> list[Result]:
+def changed(runs: Sequence[RunResult], side: str, **changes: Any) -> list[RunResult]:
     """The runs, with the first service of one side changed."""
     return [
         replace(one, services=(replace(one.services[0], **changes), *one.services[1:])) if one.side == side else one
@@ -171,7 +171,7 @@ def test_incidents_are_counted_once_and_many_of_them_are_worse() -> None:
     runs = [
         replace(
             one,
-            incidents=tuple(Incident("out_of_device_memory", float(n), "mini") for n in range(3)),
+            incidents=tuple(RunIncident("out_of_device_memory", float(n), "mini") for n in range(3)),
             services=(replace(one.services[0], restarts=3),),
         )
         if one.side == "after"
@@ -187,7 +187,7 @@ def test_incidents_are_counted_once_and_many_of_them_are_worse() -> None:
 
 def test_three_incidents_against_none_are_no_proof() -> None:
     runs = turns(8)
-    runs[3] = replace(runs[3], incidents=tuple(Incident("wedged", float(n), "mini") for n in range(3)))
+    runs[3] = replace(runs[3], incidents=tuple(RunIncident("wedged", float(n), "mini") for n in range(3)))
     assert row(runs, STABILITY)["verdict"] == "no difference shown"
 
 
@@ -212,7 +212,7 @@ def test_perplexity_is_shown_and_not_judged() -> None:
         ([], r"a list of at least one run is expected"),
     ],
 )
-def test_runs_that_cannot_be_compared_are_refused(runs: list[Result], said: str | None) -> None:
+def test_runs_that_cannot_be_compared_are_refused(runs: list[RunResult], said: str | None) -> None:
     if said is None:
         assert report(runs)["comparison"] is None
         return
@@ -260,7 +260,9 @@ def test_metrics_of_a_known_run_are_what_a_pencil_says() -> None:
     ]
     measured = service(requests=0, duration_seconds=10.0)
     one = replace(measured, requests=(*answered, *bad))
-    whole = run(one, energy_joules=80.0, incidents=(Incident("host_oom_kill", 1.0), Incident("wedged", 2.0, "other")))
+    whole = run(
+        one, energy_joules=80.0, incidents=(RunIncident("host_oom_kill", 1.0), RunIncident("wedged", 2.0, "other"))
+    )
     values = {name: METRICS[name].read(whole, one) for name in METRICS}
     assert values["ttft_p50_seconds"] == pytest.approx(0.45)
     assert values["ttft_p95_seconds"] is None

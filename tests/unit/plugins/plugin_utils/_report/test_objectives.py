@@ -13,17 +13,17 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.inference.plugins.filter.report_junit import report_junit
 from ansible_collections.llmops.inference.plugins.filter.result_report import result_report
-from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import Result
+from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import RunResult
 from ansible_collections.llmops.inference.tests.unit.measured import eventful, refused, run, service, turns
 
 FAST = {"service": "mini", "metric": "ttft_p95_seconds", "max": 0.5}
 
 
-def report(*objectives: Any, runs: list[Result] | None = None) -> dict[str, Any]:
+def report(*objectives: Any, runs: list[RunResult] | None = None) -> dict[str, Any]:
     return result_report([one.to_dict() for one in runs or [run()]], list(objectives))
 
 
-def outcomes(*objectives: Any, runs: list[Result] | None = None) -> list[str]:
+def outcomes(*objectives: Any, runs: list[RunResult] | None = None) -> list[str]:
     return [item["outcome"] for item in report(*objectives, runs=runs)["objectives"]]
 
 

@@ -19,24 +19,24 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
-from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import Result, read_result
+from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import RunResult, read_result
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.comparison import (
     JUDGED,
     NO_DIFFERENCE,
     WORSE,
-    Settings,
+    JudgementSettings,
     compare,
 )
 
 RECORDED = Path(__file__).parents[3] / "recorded" / "rounds-medium.json.gz"
 COMPARISONS = 20
-FEW = Settings(shown=())
+FEW = JudgementSettings(shown=())
 
 
 @lru_cache(maxsize=1)
-def rounds() -> dict[int, dict[str, Result]]:
+def rounds() -> dict[int, dict[str, RunResult]]:
     """The runs of each round: before, after, slowed."""
-    found: dict[int, dict[str, Result]] = {}
+    found: dict[int, dict[str, RunResult]] = {}
     for document in json.loads(gzip.decompress(RECORDED.read_bytes())):
         run = read_result(document)
         assert run.round is not None
@@ -44,12 +44,12 @@ def rounds() -> dict[int, dict[str, Result]]:
     return found
 
 
-def as_side(run: Result, side: str) -> Result:
+def as_side(run: RunResult, side: str) -> RunResult:
     """The run as one of a comparison of a profile with another."""
     return replace(run, side=side, environment=replace(run.environment, profile=None))
 
 
-def stretched(run: Result, factor: float) -> Result:
+def stretched(run: RunResult, factor: float) -> RunResult:
     """The run as it would have been, had everything taken so many times as long."""
     (service,) = run.services
     times = ("start", "ttft", "inter_token", "longest_gap", "end_to_end")
@@ -61,7 +61,7 @@ def stretched(run: Result, factor: float) -> Result:
     return replace(run, services=(longer,))
 
 
-def draws(after: str) -> Iterator[list[Result]]:
+def draws(after: str) -> Iterator[list[RunResult]]:
     """Comparisons of the service as it is with itself, or with what was slowed down in this way."""
     for number in range(COMPARISONS):
         chance = random.Random(number)
@@ -74,7 +74,7 @@ def draws(after: str) -> Iterator[list[Result]]:
         yield made
 
 
-def verdicts(runs: list[Result]) -> dict[str, str | None]:
+def verdicts(runs: list[RunResult]) -> dict[str, str | None]:
     return {row.metric: row.verdict for row in compare(runs, FEW) if row.verdict}
 
 
