@@ -12,7 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._fits.ask import ask
+from ansible_collections.llmops.inference.plugins.plugin_utils._fits.ask import answer_to
 from ansible_collections.llmops.inference.plugins.plugin_utils._fits.output import write
 from ansible_collections.llmops.inference.plugins.plugin_utils._plan_page.page import page
 
@@ -30,7 +30,7 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         page_file, answer_file = arguments.pop("page_file", ""), arguments.pop("answer_file", "")
         try:
-            found = ask(arguments, os.environ)
+            found = answer_to(arguments, os.environ)
             written = []
             if page_file:
                 written.append(write(page_file, page({found["question"]: found}), check=self._task.check_mode))

@@ -41,7 +41,7 @@ def hub(model: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, ROOT / "tests/testbed/hub.py", model.parent, "small", TOKEN, str(port)]
+    command = [sys.executable, str(ROOT / "tests/testbed/hub.py"), str(model.parent), "small", TOKEN, str(port)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
         for _attempt in range(600):
             with socket.socket() as probe:

@@ -16,6 +16,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._gpu.topology imp
 from ansible_collections.llmops.inference.plugins.module_utils._plan.layout import Service, parse_layout
 from ansible_collections.llmops.inference.plugins.module_utils._plan.plan import Plan, Settings
 from ansible_collections.llmops.inference.plugins.module_utils._plan.planner import longest_contexts, plan
+from ansible_collections.llmops.inference.plugins.module_utils._render.engine_config import config
 
 from .card_table import Card
 from .machine import machine
@@ -24,6 +25,9 @@ from .model import Model
 USERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 PORT = 8001
 MOST_USERS = 1 << 16
+
+# Flags that a unit needs and a start by hand does not.
+_OF_A_SERVICE = ("model", "served-model-name", "host", "port", "shutdown-timeout", "disable-fastapi-docs")
 
 # Keys of a service that a user may state, and that reach the layout as they are.
 LAYOUT_KEYS = (
@@ -172,19 +176,11 @@ def _card(card: Card) -> dict[str, Any]:
 
 def _command(question: Question, service: Service, planned: Plan) -> str:
     """Return the command that starts the engine by hand as it was planned."""
-    found = planned.service(service.name)
-    flags: dict[str, Any] = {
-        "tensor-parallel-size": found.tensor_parallel_size,
-        "gpu-memory-utilization": found.gpu_memory_utilization,
-        "max-model-len": found.max_model_len,
-        "max-num-seqs": found.max_num_seqs,
-        "max-num-batched-tokens": found.max_num_batched_tokens,
-        "kv-cache-dtype": found.kv_cache_dtype,
-        **found.rope_arguments,
-        **service.engine_args,
-    }
+    flags = config(service, planned.service(service.name))
     words = ["vllm", "serve", question.model.served_from]
     for flag, value in flags.items():
+        if flag in _OF_A_SERVICE:
+            continue
         words.append(f"--{flag}")
         if value is not True:
             words.append(json.dumps(value) if isinstance(value, (dict, list, bool)) else str(value))

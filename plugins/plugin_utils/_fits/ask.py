@@ -18,7 +18,7 @@ from .hub import SECONDS
 from .model import read_model
 from .text import lines
 
-MOST_SECONDS = 3600
+LONGEST_PATIENCE = 3600
 
 OPTIONS: dict[str, Any] = {
     "model": {"type": "str", "required": True},
@@ -42,7 +42,7 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def ask(arguments: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+def answer_to(arguments: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
     """Return the answer to a task's arguments, with its ``lines`` for a terminal.
 
     An empty text is an option left out. Raises InferenceError, in one sentence, for a question without an answer.
@@ -54,7 +54,7 @@ def ask(arguments: Mapping[str, Any], environment: Mapping[str, str]) -> dict[st
     if validated.error_messages:
         raise InferenceError(" ".join(f"{message.rstrip('.')}." for message in validated.error_messages))
     options = validated.validated_parameters
-    for key, most in (("users", MOST_USERS), ("hub_timeout", MOST_SECONDS)):
+    for key, most in (("users", MOST_USERS), ("hub_timeout", LONGEST_PATIENCE)):
         if options[key] is not None and not 1 <= options[key] <= most:
             raise InferenceError(f"{key} must be from 1 to {most}, not {options[key]}.")
     settings = Settings(

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MIB = 1 << 20
+from ansible_collections.llmops.inference.plugins.module_utils._values import MIB
 
 
 @dataclass(frozen=True)

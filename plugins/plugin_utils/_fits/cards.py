@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable
 
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._values import shown
+from ansible_collections.llmops.inference.plugins.module_utils._values import GIB, MIB, shown
 
-from .card_table import CARDS, MIB, Card
+from .card_table import CARDS, Card
 
 MOST_CARDS = 64  # as many as a tensor-parallel group has ranks
 MOST_TEXT = 1000  # characters
@@ -23,7 +23,7 @@ _COUNT_AFTER = re.compile(r"(\S.*?)\s*[x×*]\s*(\d{1,3})")
 _FILLER = re.compile(r"\b(nvidia|geforce|tesla|quadro|generation|edition|workstation|gpus?|cards?)\b")
 _MEMORY = re.compile(r"\b(\d+)\s*gi?b\b", re.IGNORECASE)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(MiB|GiB|B)?", re.IGNORECASE)
-_UNITS = {"": 1, "b": 1, "mib": MIB, "gib": 1 << 30}
+_UNITS = {"": 1, "b": 1, "mib": MIB, "gib": GIB}
 
 WAY_OUT = "For another card, add gpu_memory, its memory as nvidia-smi shows it, such as gpu_memory=24564MiB."
 

@@ -40,14 +40,14 @@ class RefusedError(InferenceError):
 
 
 @dataclass(frozen=True)
-class Part:
+class FilePart:
     """Some bytes of a file, and the size of the whole file in bytes; None where the server did not say."""
 
     content: bytes
     whole: int | None
 
 
-class Client:
+class HubClient:
     """Asks one server; ``seconds`` and ``most_bytes`` hold for all requests together.
 
     Use it as a context: at its end, or after ``seconds``, every connection is shut, whoever still reads from it.
@@ -69,7 +69,7 @@ class Client:
             _Redirects(), _PlainHandler(self._watched), _SecureHandler(self._watched)
         )
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> HubClient:
         self._end = time.monotonic() + self._seconds
         self._timer = threading.Timer(self._seconds, self.shut)
         self._timer.daemon = True
@@ -95,7 +95,7 @@ class Client:
             raise InferenceError(f"{self.host} broke off {path} after {len(content)} of {stated} bytes. Try again.")
         return content
 
-    def part(self, path: str, first: int, end: int) -> Part:
+    def part(self, path: str, first: int, end: int) -> FilePart:
         """Return the bytes from ``first`` up to ``end`` of a file, fewer where the file is shorter.
 
         A server that knows no ranges sends the whole file; it is read as far as needed.
@@ -105,11 +105,11 @@ class Client:
             if answer.status != 206:
                 length = answer.headers.get("Content-Length", "")
                 whole = int(length) if length.isdigit() else None
-                return Part(self._read(answer, end)[first:], whole)
+                return FilePart(self._read(answer, end)[first:], whole)
             if stated is None or int(stated.group(1)) != first:
                 found = shown(answer.headers.get("Content-Range"))
                 raise InferenceError(f"{self.host} was asked for byte {first} of {path} and answered with {found}.")
-            return Part(self._read(answer, end - first), int(stated.group(3)))
+            return FilePart(self._read(answer, end - first), int(stated.group(3)))
 
     def _open(self, path: str, headers: Mapping[str, str]) -> Any:
         request = urllib.request.Request(f"{self.base}/{path}", headers={"Accept-Encoding": "identity", **headers})

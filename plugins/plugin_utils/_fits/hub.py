@@ -26,7 +26,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._model.checkpoint
 )
 from ansible_collections.llmops.inference.plugins.module_utils._values import shown
 
-from .http import Client, RefusedError
+from .http import HubClient, RefusedError
 
 PUBLIC = "https://huggingface.co"
 SECONDS = 60.0  # for everything together
@@ -73,7 +73,7 @@ def fetch_headers(repository: str, directory: Path, environment: Mapping[str, st
     if environment.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}:
         raise InferenceError(f"HF_HUB_OFFLINE is set: state a directory or a config.json instead of {repository}.")
     base = environment.get("HF_ENDPOINT") or PUBLIC
-    with Client(base, token(environment), seconds, MOST_BYTES) as client:
+    with HubClient(base, token(environment), seconds, MOST_BYTES) as client:
         try:
             return _Repository(client, match["name"], match["revision"] or "main").write(directory)
         except RefusedError as error:
@@ -83,7 +83,7 @@ def fetch_headers(repository: str, directory: Path, environment: Mapping[str, st
 class _Repository:
     """A model's files at one commit."""
 
-    def __init__(self, client: Client, name: str, revision: str) -> None:
+    def __init__(self, client: HubClient, name: str, revision: str) -> None:
         self.client, self.name = client, name
         path = f"api/models/{name}/revision/{revision}"
         listing = _dictionary(client.get(path, MAX_JSON_BYTES), f"{client.host}: the list of files of {name}")
@@ -152,7 +152,7 @@ class _Repository:
         return f"{self.name}/resolve/{self.commit}/{name}"
 
 
-def _refusal(error: RefusedError, repository: str, client: Client) -> str:
+def _refusal(error: RefusedError, repository: str, client: HubClient) -> str:
     """Return what an answer of a hub means, and what to do."""
     if error.code == "GatedRepo" or error.status == 403:
         return (

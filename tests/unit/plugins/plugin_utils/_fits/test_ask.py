@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.module_utils._model.model import checkpoint_from_geometry
 from ansible_collections.llmops.inference.plugins.modules.vllm_fits import DOCUMENTATION
 from ansible_collections.llmops.inference.plugins.modules.vllm_plan import OPTIONS as PLAN_OPTIONS
 from ansible_collections.llmops.inference.plugins.modules.vllm_plan import make_plan
-from ansible_collections.llmops.inference.plugins.plugin_utils._fits.ask import OPTIONS, ask
+from ansible_collections.llmops.inference.plugins.plugin_utils._fits.ask import OPTIONS, answer_to
 from ansible_collections.llmops.inference.plugins.plugin_utils._fits.model import service_name
 from ansible_collections.llmops.inference.plugins.plugin_utils._fits.output import write
 from ansible_collections.llmops.inference.plugins.plugin_utils._plan_page.page import page
@@ -23,7 +24,6 @@ from ansible_collections.llmops.inference.tests.unit.scene import (
     QWEN3_8B,
     QWEN3_32B,
     TINY,
-    checkpoint_from_geometry,
     named_tensors,
     write_safetensors,
 )
@@ -44,7 +44,7 @@ def small(tmp_path: Path) -> Path:
 
 
 def asked(model: object, gpu: str = "H100", **options: Any) -> dict[str, Any]:
-    return ask({"model": str(model), "gpu": gpu, **options}, {})
+    return answer_to({"model": str(model), "gpu": gpu, **options}, {})
 
 
 def contexts(answer: dict[str, Any]) -> dict[int, int]:
@@ -80,7 +80,7 @@ def test_what_is_no_model_is_refused_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InferenceError, match=r"config\.json cannot be read"):
         asked(tmp_path)
     with pytest.raises(InferenceError, match=r"State model and gpu, such as -e model=Qwen/Qwen3-8B"):
-        ask({"model": "", "gpu": "H100"}, {})
+        answer_to({"model": "", "gpu": "H100"}, {})
     (tmp_path / "config.json").write_text("[1]")
     with pytest.raises(InferenceError, match="not a dictionary"):
         asked(tmp_path)
@@ -170,7 +170,12 @@ def test_so_many_users_get_the_context_that_all_of_them_can_have(small: Path) ->
 
 
 def test_what_a_user_states_reaches_the_engine(small: Path) -> None:
-    stated = {"max_model_len": 2048, "kv_cache_dtype": "fp8", "engine_args": {"enforce-eager": True}, "users": 2}
+    stated: dict[str, Any] = {
+        "max_model_len": 2048,
+        "kv_cache_dtype": "fp8",
+        "engine_args": {"enforce-eager": True},
+        "users": 2,
+    }
     found = asked(small, "RTX 6000 Ada", **stated)
     assert found["command"].startswith("vllm serve /var/lib/vllm/models/qwen3-8b --tensor-parallel-size 1 ")
     assert "--max-model-len 2048 --max-num-seqs 2 " in found["command"]
@@ -184,7 +189,7 @@ def test_what_a_user_states_reaches_the_engine(small: Path) -> None:
 )
 def test_an_option_outside_its_range_is_named(small: Path, option: str, value: object) -> None:
     with pytest.raises(InferenceError, match=option):
-        asked(small, **{option: value})
+        answer_to({"model": str(small), "gpu": "H100", option: value}, {})
 
 
 def test_an_empty_option_is_one_left_out(small: Path) -> None:

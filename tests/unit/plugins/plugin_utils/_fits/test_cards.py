@@ -10,7 +10,8 @@ from itertools import groupby
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._fits.card_table import CARDS, MIB, Card
+from ansible_collections.llmops.inference.plugins.module_utils._values import MIB
+from ansible_collections.llmops.inference.plugins.plugin_utils._fits.card_table import CARDS, Card
 from ansible_collections.llmops.inference.plugins.plugin_utils._fits.cards import parse_cards
 from ansible_collections.llmops.inference.plugins.plugin_utils._fits.machine import machine
 from ansible_collections.llmops.inference.tests.tools.environments import ROOT

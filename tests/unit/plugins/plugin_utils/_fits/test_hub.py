@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-import threading
+import urllib.request
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
@@ -20,98 +19,11 @@ from ansible_collections.llmops.inference.plugins.module_utils._model.checkpoint
 from ansible_collections.llmops.inference.plugins.module_utils._model.model import checkpoint_from_geometry
 from ansible_collections.llmops.inference.plugins.plugin_utils._fits import http, hub
 from ansible_collections.llmops.inference.plugins.plugin_utils._fits.model import Model, read_model
+from ansible_collections.llmops.inference.tests.unit.hub_server import Server
 from ansible_collections.llmops.inference.tests.unit.scene import TINY, named_tensors, write_safetensors
 
 SECRET = "hf_never-to-be-shown"
 NAME = "small/tiny"
-
-
-class Server:
-    """A server of this machine. ``files`` are a model's; ``odd`` answers instead where a path contains its key."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.odd: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
-        self.ranges = True
-        self.asked: list[tuple[str, str | None]] = []
-        self.sent = 0
-        self.over = threading.Event()
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                server.asked.append((self.path, self.headers["Authorization"]))
-                for part, answer in server.odd.items():
-                    if part in self.path:
-                        answer(self)
-                        return
-                server.answer(self)
-
-            def log_message(self, *_arguments: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._server.handle_error = lambda *_arguments: None  # type: ignore[method-assign]  # a client may hang up
-        self._server.block_on_close = False
-        self.base = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    def close(self) -> None:
-        self.over.set()
-        self._server.shutdown()
-        self._server.server_close()
-
-    def answer(self, request: BaseHTTPRequestHandler) -> None:
-        """Answer as a hub does."""
-        name = request.path.split("?")[0].rsplit("/", 1)[-1]
-        if request.path.startswith("/api/"):
-            siblings = [{"rfilename": name} for name in self.files]
-            self.send(request, 200, json.dumps({"sha": "a" * 40, "siblings": siblings}).encode())
-        elif name not in self.files:
-            self.send(request, 404, b"", {"X-Error-Code": "EntryNotFound"})
-        else:
-            body, wanted = self.files[name], re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers["Range"] or "")
-            if wanted and self.ranges:
-                first, last = int(wanted[1]), min(int(wanted[2]), len(body) - 1)
-                headers = {"Content-Range": f"bytes {first}-{last}/{len(body)}"}
-                self.send(request, 206, body[first : last + 1], headers)
-            else:
-                self.send(request, 200, body)
-
-    def send(
-        self, request: BaseHTTPRequestHandler, status: int, body: bytes, headers: dict[str, str] | None = None
-    ) -> None:
-        request.send_response(status)
-        for key, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
-            request.send_header(key, value)
-        request.end_headers()
-        request.wfile.write(body)
-        self.sent += len(body)
-
-    def status(self, status: int, code: str = "", **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
-        """Return what answers with that status."""
-        return lambda request: self.send(request, status, b"", {"X-Error-Code": code, **headers})
-
-    def says(self, body: bytes, **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
-        """Return what answers with that body."""
-        return lambda request: self.send(request, 200, body, headers)
-
-    def dribbles(self, start: bytes, more: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
-        """Return what sends a start, and more of it for ever, a little at a time."""
-
-        def answer(request: BaseHTTPRequestHandler) -> None:
-            request.close_connection = True
-            try:
-                request.wfile.write(start)
-                while not self.over.wait(0.01):
-                    request.wfile.write(more)
-            except OSError:
-                pass
-
-        return answer
 
 
 @pytest.fixture
@@ -263,7 +175,7 @@ def test_redirects_without_end_are_not_followed(model: Server) -> None:
 def test_a_redirect_leads_to_no_file_and_not_from_https_to_http(model: Server) -> None:
     model.odd["config.json"] = lambda request: model.send(request, 302, b"", {"Location": "file:///etc/hostname"})
     assert "to an address that is not http or https" in refusal(model)
-    request = http.urllib.request.Request("https://hub.example/a", headers={"Authorization": SECRET})
+    request = urllib.request.Request("https://hub.example/a", headers={"Authorization": SECRET})
     with pytest.raises(OSError, match="not https"):
         http._Redirects().redirect_request(request, None, 302, "", {}, "http://hub.example/a")
 
