@@ -54,7 +54,8 @@ def _create(directory: int, name: str, text: str, mode: int, group_id: int) -> N
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()
-        os.fchown(descriptor, -1, group_id)
+        if group_id != -1:  # units may not call it at all
+            os.fchown(descriptor, -1, group_id)
         os.fchmod(descriptor, mode)
         os.fsync(descriptor)
 
