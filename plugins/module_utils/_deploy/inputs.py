@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,15 @@ def read_usable_topology(params: Mapping[str, Any], journal: Journal) -> tuple[T
     return topology, apply_health_policy(params["gpu_health"], topology)
 
 
-def read_models(services: Iterable[Service]) -> dict[str, Checkpoint]:
+# The way out where a model is not on the machine that plans.
+ELSEWHERE = (
+    "Fetch a model that is absent with the role vllm_models. To plan without it, state its shape as geometry of the "
+    "service, or its config.json in geometry_files of the playbook plan. The playbook fits plans one model without a "
+    "layout."
+)
+
+
+def read_models(services: Sequence[Service]) -> dict[str, Checkpoint]:
     """Return name -> model: read from its directory, from its stated geometry where there is no directory.
 
     A geometry stated for a model that is there overrides single values of its config.json, or, with its
@@ -90,7 +98,8 @@ def read_models(services: Iterable[Service]) -> dict[str, Checkpoint]:
         except InferenceError as error:
             problems.append(f"service {service.name!r}: {error}")
     if problems:
-        raise InferenceError(" ".join(problems), errors=problems)
+        absent = any(_is_absent(service) for service in services)
+        raise InferenceError(" ".join([*problems, *([ELSEWHERE] if absent else [])]), errors=problems)
     return models
 
 
@@ -104,8 +113,14 @@ def read_used_by_others(topology: Topology, accelerator: str, proc: str = "/proc
     return {device_id(gpu): used[gpu.index] for gpu in topology.gpus}
 
 
+def _is_absent(service: Service) -> bool:
+    return not (Path(service.model) / CONFIG).exists() and not service.geometry
+
+
 def _read_model(service: Service) -> Checkpoint:
     stated = service.geometry or {}
+    if _is_absent(service):
+        raise InferenceError(f"there is no {service.model}/{CONFIG} on this machine.")
     if not (Path(service.model) / CONFIG).is_file() and stated:
         return checkpoint_from_geometry(stated)
     if "parameters" in stated or "weights_bytes" in stated:

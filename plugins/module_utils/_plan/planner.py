@@ -118,6 +118,20 @@ def inputs_digest(
     return _digest(services, find_devices(topology, settings.accelerator), models, settings)
 
 
+def longest_contexts(service: Service, model: Checkpoint, planned: Plan, users: Sequence[int]) -> dict[int, int]:
+    """Return users -> the longest context in tokens that so many requests can have at the same time.
+
+    Each holds blocks of its own in the cache that the plan has for the service, beside the pool's one null block. 0
+    where the cache has not a block for each. KeyError where the plan does not have the service.
+    """
+    sized = size_service(service, model, planned.accelerator)
+    if isinstance(sized, Refusal):
+        return dict.fromkeys(users, 0)
+    kv = sized.demand.kv
+    blocks = (planned.service(service.name).memory["kv_cache"] - sized.demand.margin) // kv.block_bytes
+    return {count: kv.longest(((blocks - 1) // count + 1) * kv.block_bytes, sized.most) for count in users}
+
+
 def _digest(
     services: Sequence[Service], devices: Sequence[Device], models: Mapping[str, Checkpoint], settings: Settings
 ) -> str:
