@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable
 
-from . import _environment_file, _incidents, _progress
+from . import _environment_file, _progress
 from ._changes import Changes, Observed, decide
 from ._errors import InferenceError
 from ._generation import File, GenerationStore, changed_paths
 from ._health import Endpoint, Generation, generate
+from ._incidents import signatures
 from ._places import RAY_UNITS
 from ._systemd import Systemd, UnitState
 from ._ticket import Ticket, started_path
@@ -278,7 +279,7 @@ class Deployment:
 
     @staticmethod
     def _failure(name: str, journal: Sequence[str]) -> InferenceError:
-        incident = _incidents.cause(journal)
+        incident = signatures.cause(journal)
         return InferenceError(
             f"service '{name}' did not pass its gate: {incident.line} ({incident.remedy})",
             service=name,

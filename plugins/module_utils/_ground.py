@@ -13,7 +13,7 @@ from ._arguments import settings_from
 from ._calibration_store import CalibrationStore
 from ._checkpoint import Checkpoint
 from ._gpu_health import judged_by
-from ._journal import Journal
+from ._incidents.journal import Journal
 from ._layout import Service
 from ._memory import Measured
 from ._nvml import import_from, read_topology

@@ -23,7 +23,6 @@ from . import (
     _group_member,
     _guard,
     _health,
-    _incidents,
     _job,
     _launch,
     _manifest,
@@ -44,6 +43,7 @@ from . import (
     _watchdog,
     _wedged,
 )
+from ._incidents import signatures
 
 _MODULES = (
     _changes,
@@ -58,7 +58,7 @@ _MODULES = (
     _group_member,
     _guard,
     _health,
-    _incidents,
+    signatures,
     _job,
     _launch,
     _manifest,
@@ -98,6 +98,7 @@ _PROGRAMS = {
 def sources() -> dict[str, str]:
     """Every file of that code by its path below the generation's ``lib/``."""
     files = {program: _LAUNCHER % (what, module) for program, (module, what) in _PROGRAMS.items()}
+    root = len(__name__.rpartition(".")[0]) + 1
     for module in _MODULES:
-        files[f"{_PACKAGE}/{module.__name__.rpartition('.')[2]}.py"] = inspect.getsource(module)
+        files[f"{_PACKAGE}/{module.__name__[root:].replace('.', '/')}.py"] = inspect.getsource(module)
     return files

@@ -24,10 +24,10 @@ from ._generation import File, GenerationStore
 from ._gpu_health import judged_by
 from ._guard_bundle import sources
 from ._health import generate
-from ._history import history, window
+from ._incidents.history import history, window
+from ._incidents.journal import Journal
 from ._interfaces import read_interfaces
 from ._job import holder
-from ._journal import Journal
 from ._layout import Service, parse_layout
 from ._nvml import import_from, read_topology
 from ._placement import inputs_digest, plan

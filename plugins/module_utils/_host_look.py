@@ -15,13 +15,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ._episodes import Life
 from ._exposition import Family, Samples, exposition
-from ._history import read_history
 from ._in_force import InForce, read_in_force
-from ._incident_counts import SETTLED_SECONDS, IncidentCounts, read_counts
-from ._incidents import KINDS
-from ._journal import Journal
+from ._incidents.counts import SETTLED_SECONDS, IncidentCounts, read_counts
+from ._incidents.episodes import Life
+from ._incidents.history import read_history
+from ._incidents.journal import Journal
+from ._incidents.signatures import KINDS
 from ._numa import read_numa_nodes
 from ._others import resident_bytes, unit_pids
 from ._places import Paths

@@ -19,8 +19,8 @@ from ._errors import InferenceError, NotInstalledError
 from ._gauges import Gauges
 from ._generation import GenerationStore
 from ._health import generate
-from ._history import episodes
-from ._journal import Journal
+from ._incidents.history import episodes
+from ._incidents.journal import Journal
 from ._load_unit import LoadUnit, remove_all
 from ._nvml import meters, read_topology
 from ._places import unit_name

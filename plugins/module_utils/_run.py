@@ -15,8 +15,8 @@ from ._bench_command import Order, Target
 from ._bench_file import read_bench_file
 from ._client import Client, warm_up
 from ._engine_counters import Reading, count, grown, reading
-from ._episodes import Episode
 from ._gauges import Gauges
+from ._incidents.episodes import Episode
 from ._load_unit import LoadUnit
 from ._metrics import read_metrics, read_sums
 from ._reference_text import reference_text

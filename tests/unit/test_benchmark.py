@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils import _bench_command as bench
 from ansible_collections.llmops.inference.plugins.module_utils._engine_counters import count, grown, reading
-from ansible_collections.llmops.inference.plugins.module_utils._episodes import Episode
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._gauges import spent, thinned
 from ansible_collections.llmops.inference.plugins.module_utils._generation import File
+from ansible_collections.llmops.inference.plugins.module_utils._incidents.episodes import Episode
 from ansible_collections.llmops.inference.plugins.module_utils._load_unit import LoadUnit
 from ansible_collections.llmops.inference.plugins.module_utils._measurement import _addresses
 from ansible_collections.llmops.inference.plugins.module_utils._metrics import read_sums

@@ -9,10 +9,10 @@ import json
 from collections.abc import Mapping, Sequence
 
 import pytest
-from ansible_collections.llmops.inference.plugins.module_utils import _history
-from ansible_collections.llmops.inference.plugins.module_utils._episodes import Episode, incidents, lives
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._journal import Entry, Journal
+from ansible_collections.llmops.inference.plugins.module_utils._incidents import history
+from ansible_collections.llmops.inference.plugins.module_utils._incidents.episodes import Episode, incidents, lives
+from ansible_collections.llmops.inference.plugins.module_utils._incidents.journal import Entry, Journal
 from ansible_collections.llmops.inference.plugins.module_utils._requests import HOUR, Tally
 
 MESSAGES = {
@@ -222,22 +222,22 @@ def test_a_killing_of_a_stranger_is_none_of_ours() -> None:
 
 def test_rates_are_per_day_and_per_thousand_requests_of_the_window() -> None:
     tally = Tally(hours={"0": 500, "30": 1500})
-    rated = _history.rate("mini", 3, tally, (24 * HOUR, 72 * HOUR))
+    rated = history.rate("mini", 3, tally, (24 * HOUR, 72 * HOUR))
     assert (rated["days"], rated["per_day"], rated["requests"], rated["per_1000_requests"]) == (2, 1.5, 1500, 2)
 
 
 def test_a_rate_over_next_to_nothing_is_none() -> None:
-    rated = _history.rate("mini", 1, Tally(hours={"0": 99}), (0, HOUR - 1))
+    rated = history.rate("mini", 1, Tally(hours={"0": 99}), (0, HOUR - 1))
     assert (rated["per_day"], rated["requests"], rated["per_1000_requests"]) == (None, 99, None)
-    assert _history.rate("mini", 1, None, (0, HOUR))["requests"] is None
+    assert history.rate("mini", 1, None, (0, HOUR))["requests"] is None
 
 
 def test_a_window_is_a_span_or_a_moment() -> None:
-    assert _history.window("@1764000000") == 1764000000
-    assert abs(_history.window("2h") - (_history.window("1h") - HOUR)) < 5
+    assert history.window("@1764000000") == 1764000000
+    assert abs(history.window("2h") - (history.window("1h") - HOUR)) < 5
     for wrong in ("", "7", "d", "0d", "-1d", "7 days", "yesterday"):
         with pytest.raises(InferenceError, match="a number and one of m, h, d and w"):
-            _history.window(wrong)
+            history.window(wrong)
 
 
 # ---- reading
@@ -282,6 +282,6 @@ def test_a_line_that_was_cut_off_by_the_limit_is_left_out() -> None:
 
 def test_a_host_without_a_journal_has_no_incidents(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
-    told_nothing = _history.history(Journal(Recorded()), ["mini"], {}, since=0)
+    told_nothing = history.history(Journal(Recorded()), ["mini"], {}, since=0)
     assert told_nothing["incidents"] == []
     assert [row["service"] for row in told_nothing["incident_rates"]] == ["mini"]

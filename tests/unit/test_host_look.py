@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils import _host_look
-from ansible_collections.llmops.inference.plugins.module_utils._episodes import Episode, Life
 from ansible_collections.llmops.inference.plugins.module_utils._exposition import Family, exposition
 from ansible_collections.llmops.inference.plugins.module_utils._in_force import InForce
-from ansible_collections.llmops.inference.plugins.module_utils._incident_counts import (
+from ansible_collections.llmops.inference.plugins.module_utils._incidents.counts import (
     SETTLED_SECONDS,
     IncidentCounts,
     read_counts,
 )
+from ansible_collections.llmops.inference.plugins.module_utils._incidents.episodes import Episode, Life
 from ansible_collections.llmops.inference.plugins.module_utils._systemd import UnitState
 from ansible_collections.llmops.inference.plugins.module_utils._ticket import Ticket
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -71,7 +72,9 @@ def test_what_an_engine_host_gets_is_all_that_it_runs(tmp_path: Path) -> None:
     package.mkdir()
     for module in variables["__vllm_monitoring_modules"]:
         source = ROLES.parent / "plugins" / "module_utils" / f"{module}.py"
-        (package / source.name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+        copied = package / f"{module}.py"
+        copied.parent.mkdir(exist_ok=True)
+        copied.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
     program = tmp_path / "vllm_metrics"
     program.write_text((ROLES / "vllm_monitoring" / "files" / program.name).read_text(encoding="utf-8"))
     ran = subprocess.run(
@@ -83,11 +86,13 @@ def test_what_an_engine_host_gets_is_all_that_it_runs(tmp_path: Path) -> None:
         check=False,
     )
     assert "FileNotFoundError" in ran.stderr, "all is imported before the settings are read"
-    loaded = [path.stem for path in package.iterdir() if path.suffix == ".py"]
+    loaded = [path.stem for path in package.rglob("*.py")]
     unused = [module for module in loaded if not _is_imported(module, package)]
     assert unused == ["_metrics_relay"], "by the program alone"
 
 
 def _is_imported(module: str, package: Path) -> bool:
-    texts = [path.read_text(encoding="utf-8") for path in package.iterdir() if path.stem != module]
-    return any(f"from .{module} import" in text or f"from . import {module}" in text for text in texts)
+    texts = [path.read_text(encoding="utf-8") for path in package.rglob("*.py") if path.stem != module]
+    return any(
+        re.search(rf"from \.[\w.]*\b{module} import|from \.[\w.]* import .*\b{module}\b", text) for text in texts
+    )

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ._episodes import Episode, Life, incidents, lives
-from ._errors import InferenceError
-from ._journal import Journal
-from ._requests import Ledger, Tally
+from .._errors import InferenceError
+from .._requests import Ledger, Tally
+from .episodes import Episode, Life, incidents, lives
+from .journal import Journal
 
 _UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DAY = _UNITS["d"]

@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from . import _incidents
-from ._journal import Entry
-from ._xid import DEGRADED, FAILED, Xid, parse_xid
+from .._xid import DEGRADED, FAILED, Xid, parse_xid
+from . import signatures
+from .journal import Entry
 
 # systemd's own names of its messages (systemd/sd-messages.h).
 _STARTING = "7d4958e842da4a758f6c1cdc7b36dcc5"
@@ -159,7 +159,7 @@ def incidents(
 
 def _episode(life: Life, kernel: Sequence[str], written: Sequence[Entry]) -> Episode:
     lines = [*kernel, *(entry.text for entry in written), *life.said]
-    incident = _incidents.cause(lines)
+    incident = signatures.cause(lines)
     xid = parse_xid(incident.line)
     return Episode(
         time=life.ended or life.started,
@@ -219,7 +219,7 @@ class _KernelLog:
         return found
 
     def _alone(self, entry: Entry, xid: Xid | None) -> Episode:
-        incident = _incidents.cause([entry.text])
+        incident = signatures.cause([entry.text])
         hit = [name for name, addresses in self.gpus.items() if xid is not None and xid.pci in addresses]
         service = _owner(entry.text) if xid is None else hit[0] if len(hit) == 1 else None
         gpu = xid.pci if xid else None

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ._episodes import Episode, Life
+from .episodes import Episode, Life
 
 # systemd tells of a restart when its pause is over, and the kernel's lines may be late, too.
 SETTLED_SECONDS = 30.0

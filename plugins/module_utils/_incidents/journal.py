@@ -14,9 +14,9 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from . import _xid
-from ._places import unit_name, watchdog_name
-from ._systemd import RunCommand, message
+from .. import _xid
+from .._places import unit_name, watchdog_name
+from .._systemd import RunCommand, message
 
 _SECONDS = 30
 _MANAGER_LINES = 20_000
