@@ -18,7 +18,7 @@ from ._changes import Changes, Observed, decide
 from ._errors import InferenceError
 from ._generation import File, GenerationStore, changed_paths
 from ._health import Endpoint, Generation, generate
-from ._incidents import signatures
+from ._incidents.cause import cause
 from ._places import RAY_UNITS
 from ._systemd import Systemd, UnitState
 from ._ticket import Ticket, started_path
@@ -279,7 +279,7 @@ class Deployment:
 
     @staticmethod
     def _failure(name: str, journal: Sequence[str]) -> InferenceError:
-        incident = signatures.cause(journal)
+        incident = cause(journal)
         return InferenceError(
             f"service '{name}' did not pass its gate: {incident.line} ({incident.remedy})",
             service=name,

@@ -43,7 +43,17 @@ from . import (
     _watchdog,
     _wedged,
 )
-from ._incidents import signatures
+from ._incidents import (
+    cause,
+    lines,
+    signature,
+    signatures,
+    signatures_gpu,
+    signatures_host,
+    signatures_model,
+    statements,
+    survival,
+)
 
 _MODULES = (
     _changes,
@@ -58,7 +68,15 @@ _MODULES = (
     _group_member,
     _guard,
     _health,
+    cause,
+    lines,
+    signature,
     signatures,
+    signatures_gpu,
+    signatures_host,
+    signatures_model,
+    statements,
+    survival,
     _job,
     _launch,
     _manifest,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._calibration import usage, worst
 from ansible_collections.llmops.inference.plugins.module_utils._checkpoint import checkpoint_from_geometry
-from ansible_collections.llmops.inference.plugins.module_utils._incidents.signatures import cause
+from ansible_collections.llmops.inference.plugins.module_utils._incidents.cause import cause
 from ansible_collections.llmops.inference.plugins.module_utils._memory import (
     ESTIMATES,
     MARGIN_OUTSIDE,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.llmops.inference.plugins.module_utils._incidents.signatures import cause
+from ansible_collections.llmops.inference.plugins.module_utils._incidents.cause import cause
 
 JOURNALS = Path(__file__).parent / "journals"
 

@@ -22,7 +22,7 @@ from typing import Any
 from ansible_collections.llmops.inference.plugins.module_utils._engine import Engine
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._health import Endpoint, generate, listening
-from ansible_collections.llmops.inference.plugins.module_utils._incidents.signatures import cause
+from ansible_collections.llmops.inference.plugins.module_utils._incidents.cause import cause
 from ansible_collections.llmops.inference.plugins.module_utils._numa import read_numa_nodes
 
 TIMEOUT_SECONDS = 240.0
