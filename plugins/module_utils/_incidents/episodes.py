@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from .._xid import DEGRADED, FAILED, Xid, parse_xid
+from .._gpu.xid import DEGRADED, FAILED, Xid, parse_xid
 from .cause import cause
 from .journal import Entry
 from .lines import Written
@@ -126,7 +126,7 @@ def _told(life: Life, entry: Entry) -> Life:
     return replace(life, said=(*life.said, entry.text)) if kind in ("", _EXITED, _KILLED_FOR_MEMORY) else life
 
 
-def incidents(
+def find_incidents(
     told: Sequence[Life],
     kernel: Sequence[Entry],
     written: Mapping[str, Sequence[Entry]],

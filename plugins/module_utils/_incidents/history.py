@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from .._engine.finished_requests import Ledger, Tally
 from .._errors import InferenceError
-from .._requests import Ledger, Tally
-from .episodes import Episode, Life, incidents, lives
+from .episodes import Episode, Life, find_incidents, lives
 from .journal import Journal
 
 _UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -43,30 +43,32 @@ def episodes(
     journal: Journal, services: Sequence[str], gpus: Mapping[str, Sequence[str]], since: float
 ) -> list[Episode]:
     """Return what went wrong with these services, and with GPUs, since a Unix time."""
-    return read_history(journal, services, gpus, since)[1]
+    return read_episodes(journal, services, gpus, since)[1]
 
 
-def read_history(
+def read_episodes(
     journal: Journal, services: Sequence[str], gpus: Mapping[str, Sequence[str]], since: float
 ) -> tuple[list[Life], list[Episode]]:
     """Return the lives of these services since a Unix time, and what went wrong with them and with GPUs."""
     told = lives(journal.lives(services, since))
     ends = [life.invocation for life in told if life.crashed][-_MOST_ENDS:]
     written = {invocation: journal.invocation(invocation, _LINES_OF_AN_END) for invocation in ends}
-    return told, incidents(told, journal.kernel(since), written, gpus)
+    return told, find_incidents(told, journal.kernel(since), written, gpus)
 
 
 def history(
     journal: Journal, services: Sequence[str], gpus: Mapping[str, Sequence[str]], since: float
 ) -> dict[str, list[dict[str, Any]]]:
     """Return ``incidents`` and ``incident_rates`` of these services since a Unix time."""
-    told, found = read_history(journal, services, gpus, since)
+    told, found = read_episodes(journal, services, gpus, since)
     begin = max(since, journal.oldest(since) or since)
     now = time.time()
     return {
         "incidents": [_row(episode) for episode in found],
         "incident_rates": [
-            rate(name, sum(episode.service == name for episode in found), tally, (_seen_since(name, told, begin), now))
+            incident_rate(
+                name, sum(episode.service == name for episode in found), tally, (_seen_since(name, told, begin), now)
+            )
             for name, tally in ((name, Ledger(name).read()) for name in services)
         ],
     }
@@ -78,7 +80,7 @@ def _seen_since(service: str, told: Sequence[Life], begin: float) -> float:
     return begin if first is None else max(begin, first.started)
 
 
-def rate(service: str, number: int, tally: Tally | None, span: tuple[float, float]) -> dict[str, Any]:
+def incident_rate(service: str, number: int, tally: Tally | None, span: tuple[float, float]) -> dict[str, Any]:
     """Return how often a service had its incidents between two Unix times, per day and per 1000 requests."""
     begin, end = span
     seconds = end - begin

@@ -14,9 +14,9 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .. import _xid
+from .._gpu import xid
+from .._host.systemd import RunCommand, message
 from .._places import unit_name, watchdog_name
-from .._systemd import RunCommand, message
 
 _SECONDS = 30
 _MANAGER_LINES = 20_000
@@ -79,12 +79,12 @@ class Journal:
 
     def kernel(self, since: float) -> list[Entry]:
         """The kernel's lines about GPUs and about killings for want of memory."""
-        pattern = f"--grep={_xid.PATTERN}|{_OOM}"
+        pattern = f"--grep={xid.PATTERN}|{_OOM}"
         return self._entries(f"--since=@{since:.0f}", f"--lines={_KERNEL_LINES}", pattern, "_TRANSPORT=kernel")
 
     def xids_since_boot(self) -> list[str]:
         """The kernel's lines about GPUs since boot."""
-        found = self._entries("--boot", f"--lines={_KERNEL_LINES}", f"--grep={_xid.PATTERN}", "_TRANSPORT=kernel")
+        found = self._entries("--boot", f"--lines={_KERNEL_LINES}", f"--grep={xid.PATTERN}", "_TRANSPORT=kernel")
         return [entry.text for entry in found]
 
 
