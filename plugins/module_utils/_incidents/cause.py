@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Optional, Union
 
 from .lines import Line, Written, read_lines
 from .signature import ENGINE_ERROR, UNKNOWN, Rank
@@ -37,7 +36,7 @@ class Incident:
     remedy: str
 
 
-def cause(lines: Iterable[Union[str, Written]]) -> Incident:
+def cause(lines: Iterable[str | Written]) -> Incident:
     """Return why a service ended, out of the journal of one attempt, oldest line first.
 
     Lines are text or ``Written``, which brings the journal's own time and process. The kind is ``unknown`` where no
@@ -60,7 +59,7 @@ def _last_words(lines: Sequence[Line]) -> str:
     return (own or spoken or ["the service wrote nothing"])[-1]
 
 
-def _best(weighed: Sequence[tuple[Statement, int]]) -> Optional[Statement]:
+def _best(weighed: Sequence[tuple[Statement, int]]) -> Statement | None:
     if not weighed:
         return None
     highest = max(rank for _statement, rank in weighed)

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
-from typing import Optional, Union
+from itertools import accumulate
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Written:
     """A line as it stands in the journal: Unix time in seconds (None: unknown) and process (0: unknown)."""
 
     text: str
-    time: Optional[float] = None
+    time: float | None = None
     pid: int = 0
 
 
@@ -34,7 +34,7 @@ class Level(IntEnum):
     ERROR = 2
 
 
-class Part(IntEnum):
+class Writer(IntEnum):
     """The part of a service that wrote a line."""
 
     UNKNOWN = 0
@@ -46,15 +46,17 @@ class Part(IntEnum):
 class Line:
     """One line without its prefixes.
 
-    ``text`` keeps its indentation. ``process`` names the writer where the line or the journal does. ``time`` is in
-    seconds of any origin, the same for all lines of one journal; None before the first line that has a time.
+    ``text`` keeps its indentation. ``process`` names the writer where the line or the journal does. The line was
+    written between the times ``since`` and ``until``, in seconds of any origin, the same for all lines of one journal:
+    a line without a time of its own lies between its neighbours. None: unknown.
     """
 
     text: str
     level: Level
-    part: Part
+    writer: Writer
     process: str
-    time: Optional[float]
+    since: float | None = None
+    until: float | None = None
 
     @property
     def message(self) -> str:
@@ -111,6 +113,11 @@ _HANDLED = re.compile(
     r"\(ignored\)|\bignoring\b|^Exception ignored in|\bfall(?:ing|s)? back\b|\bfallback to\b|\bretrying\b|\bskipping\b",
     re.IGNORECASE,
 )
+# The guard's progress, and the dumps of all options, which have the words of every failure in them.
+_PROGRESS = re.compile(
+    r"^vllm-guard: (waiting: |GPU \d+ \(|generated |the leader |Ray has )|non-default args|\bargs: Namespace\(|"
+    r"with config: |Dumping (input|scheduler)|\b(SchedulerOutput|SchedulerStats|VllmConfig|EngineArgs)\("
+)
 _ENGINE = re.compile(r"^(?:EngineCore|Vllm|Worker|RayWorker|Ray)")
 _ENGINE_FILE = re.compile(
     r"(?:^|/)(?:core|\w*executor|\w*worker\w*|\w*runner|multiproc\w*|engine|dump_input|parallel_state)\.py$"
@@ -120,21 +127,21 @@ _API_FILE = re.compile(
 )
 
 
-def read_lines(lines: Iterable[Union[str, Written]]) -> list[Line]:
+def read_lines(lines: Iterable[str | Written]) -> list[Line]:
     """Return the lines of one journal, oldest first, without what journal, engine and libraries put before them."""
-    found: list[Line] = []
-    time: Optional[float] = None
-    for line in lines:
-        written = line if isinstance(line, Written) else Written(line)
-        read, own_time = _read(written)
-        time = written.time if written.time is not None else own_time if own_time is not None else time
-        found.append(Line(read.text, read.level, read.part, read.process, time))
-    return found
+    read = [_read(line if isinstance(line, Written) else Written(line)) for line in lines]
+    since = list(accumulate((time for _line, time in read), _known))
+    until = list(accumulate((time for _line, time in reversed(read)), _known))[::-1]
+    return [replace(line, since=begin, until=end) for (line, _time), begin, end in zip(read, since, until)]
 
 
-def _read(written: Written) -> tuple[Line, Optional[float]]:
+def _known(before: float | None, own: float | None) -> float | None:
+    return before if own is None else own
+
+
+def _read(written: Written) -> tuple[Line, float | None]:
     text = _COLOURS.sub("", written.text).rstrip()
-    level, part, process, time = Level.BARE, Part.UNKNOWN, "", None
+    level, writer, process, time = Level.BARE, Writer.UNKNOWN, "", None
     prefix = next((found for pattern in _PREFIXES if (found := pattern.match(text))), None)
     while prefix is not None and prefix.end():
         said = {key: value for key, value in prefix.groupdict().items() if value}
@@ -145,26 +152,26 @@ def _read(written: Written) -> tuple[Line, Optional[float]]:
                 level = Level.BARE
         if "process" in said or ("pid" in said and not process):
             process = f"{said.get('process', '')} {said.get('pid', '')}".strip()
-        part = _part(said) or part
+        writer = _writer(said) or writer
         time = _time(said) if "clock" in said else time
         prefix = next((found for pattern in _PREFIXES if (found := pattern.match(text))), None)
-    if level is not Level.ERROR and (_PYTHON_WARNING.search(text) or _HANDLED.search(text)):
+    if _PROGRESS.search(text) or (level is Level.BARE and (_PYTHON_WARNING.search(text) or _HANDLED.search(text))):
         level = Level.BENIGN
     if not process and written.pid:
         process = str(written.pid)
-    return Line(text, level, part, process, None), time
+    return Line(text, level, writer, process), time if written.time is None else written.time
 
 
-def _part(said: dict[str, str]) -> Part:
+def _writer(said: dict[str, str]) -> Writer:
     process, file = said.get("process", ""), said.get("file") or said.get("oldfile") or ""
     if process:
-        return Part.ENGINE if _ENGINE.match(process) else Part.API
+        return Writer.ENGINE if _ENGINE.match(process) else Writer.API
     if _ENGINE_FILE.search(file):
-        return Part.ENGINE
-    return Part.API if _API_FILE.search(file) else Part.UNKNOWN
+        return Writer.ENGINE
+    return Writer.API if _API_FILE.search(file) else Writer.UNKNOWN
 
 
-def _time(said: dict[str, str]) -> Optional[float]:
+def _time(said: dict[str, str]) -> float | None:
     """The time of a header, which has no year: only differences count."""
     hours, minutes, seconds = (int(part) for part in said["clock"].split(":"))
     if "date" in said:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from enum import Enum, IntEnum
 from functools import cached_property
-from typing import Optional
 
 # An exception that no kind fits, and an end without any line that says why.
 ENGINE_ERROR, UNKNOWN = "engine_error", "unknown"
@@ -71,21 +70,21 @@ class Signature:
         self._symptoms = symptoms
 
     @cached_property
-    def _proof(self) -> Optional[re.Pattern[str]]:
+    def _proof(self) -> re.Pattern[str] | None:
         return _either(self._patterns)
 
     @cached_property
-    def _symptom(self) -> Optional[re.Pattern[str]]:
+    def _symptom(self) -> re.Pattern[str] | None:
         return _either(self._symptoms)
 
-    def rank_of(self, message: str) -> Optional[Rank]:
+    def rank_of(self, message: str) -> Rank | None:
         """Return what a message is worth for this kind; None where it does not fit."""
         if self._proof is not None and self._proof.search(message):
             return self._rank
         return Rank.SYMPTOM if self._symptom is not None and self._symptom.search(message) else None
 
 
-def _either(patterns: tuple[str, ...]) -> Optional[re.Pattern[str]]:
+def _either(patterns: tuple[str, ...]) -> re.Pattern[str] | None:
     """One pattern of several; ``(?i)`` at the beginning of a pattern is about that pattern alone."""
     parts = [f"(?i:{pattern[4:]})" if pattern.startswith("(?i)") else f"(?:{pattern})" for pattern in patterns]
     return re.compile("|".join(parts)) if parts else None

@@ -8,25 +8,24 @@ is generated from here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Optional
 
 from .signature import ENGINE_ERROR, UNKNOWN, Rank, Signature
-from .signatures_gpu import SIGNATURES as GPU
-from .signatures_host import SIGNATURES as HOST
-from .signatures_model import SIGNATURES as MODEL
+from .signatures_gpu import GPU_SIGNATURES
+from .signatures_host import HOST_SIGNATURES
+from .signatures_model import MODEL_SIGNATURES
 
-SIGNATURES: Sequence[Signature] = (*HOST, *GPU, *MODEL)
+SIGNATURES: Sequence[Signature] = (*GPU_SIGNATURES, *HOST_SIGNATURES, *MODEL_SIGNATURES)
 
 #: Every kind that ``cause`` may return.
 KINDS = (*dict.fromkeys(signature.kind for signature in SIGNATURES), ENGINE_ERROR, UNKNOWN)
 
 
-def recognise(message: str, raised: bool) -> Optional[tuple[Signature, Rank]]:
+def recognise(message: str, raised: bool) -> tuple[Signature, Rank] | None:
     """Return the kind of a message and what the message is worth; None where no kind fits.
 
     ``raised``: the message is an exception's, or its process called it an error. A general kind needs that.
     """
-    best: Optional[tuple[Signature, Rank]] = None
+    best: tuple[Signature, Rank] | None = None
     for signature in SIGNATURES:
         if signature.general and (best is not None or not raised):
             continue

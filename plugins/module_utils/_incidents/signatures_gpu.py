@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from .signature import Rank, Section, Signature
 
-SIGNATURES = (
+GPU_SIGNATURES = (
     Signature(
         "memory_share_too_large",
         "another process holds memory of the device: stop it, or lower gpu_memory_budget",
@@ -32,7 +32,7 @@ SIGNATURES = (
             r"[Nn]o available memory for the cache blocks|To serve at least one request|[Aa]vailable memory on node",
             r"larger than the (available KV cache|maximum number of tokens that can be stored)",
             r"estimated maximum model length|(max_model_len|max seq len|model length).*KV cache",
-            r"(?i)(not enough|insufficient|no|too little) ((free|available|GPU|device) )*(memory|space|blocks|room) .*KV[ _-]?cache",
+            r"(?i)(not enough|insufficient|no|too little) (\w+ )?(memory|space|blocks|room) .*KV[ _-]?cache",
             r"(?i)\bKV[ _-]?cache\b.*(too small|insufficient|not enough|does not fit|exceeds)",
             r"(?i)[Aa]uto-fit max_model_len failed",
             r"(number|num)[ _](of )?(GPU|gpu)[ _]blocks.*(0|zero|too small|insufficient)\b",
@@ -40,7 +40,7 @@ SIGNATURES = (
         (
             "ValueError: No available memory for the cache blocks. Try increasing",
             "ValueError: To serve at least one request with the model's max seq len (131072)",
-            "ValueError: The model's max seq len (131072) is larger than the maximum number of tokens that can be stored",
+            "ValueError: The model's max seq len (8192) is larger than the maximum number of tokens that can be stored",
         ),
     ),
     Signature(
@@ -124,7 +124,7 @@ SIGNATURES = (
         Section.GPUS,
         (
             r"No CUDA GPUs are available|no CUDA-capable device|Found no NVIDIA driver|cudaErrorNoDevice",
-            r"(?i)no (nvidia|cuda|supported|usable) (gpu|device)s?( \w+)? (was |were )?(found|detected|available|visible)",
+            r"(?i)no (nvidia|cuda|supported|usable) (gpu|device)s?\b.* (found|detected|available|visible)",
             r"(?i)CUDA_ERROR_NO_DEVICE",
             r"CUDA unknown error|cudaErrorUnknown|CUDA_ERROR_UNKNOWN|Error 999\b|Error 100\b|nvidia-uvm|nvidia_uvm",
             r"invalid device ordinal|cudaErrorInvalidDevice\b|CUDA_ERROR_INVALID_DEVICE\b|Error 101\b",
@@ -150,7 +150,7 @@ SIGNATURES = (
             r"CUDA_ERROR_NO_BINARY_FOR_GPU|cudaErrorInvalidKernelImage|CUDA_ERROR_INVALID_IMAGE",
             r"is not compatible with the current PyTorch",
             r"(?i:compute capability|\bmin(imum)? capability|device capability)",
-            r"not supported (for|on|by) ((the|this|your|current) )*(GPU|CUDA arch|device|hardware|architecture|platform)",
+            r"not supported (for|on|by) ((the|this|your|current) )*(GPU|CUDA arch|device|hardware|platform)",
             r"only supported on .*(GPU|Ampere|Hopper|Blackwell|Ada|CUDA|sm_?\d)",
             r"only supports? (Ampere|Hopper|Blackwell|GPUs)",
             r"not supported in this architecture|(requires?|needs) (an? )?(sm_?\d|SM ?\d|Ampere|Hopper|Blackwell|Ada)",

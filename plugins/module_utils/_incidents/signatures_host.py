@@ -7,9 +7,36 @@ from __future__ import annotations
 
 from .signature import Rank, Section, Signature
 
+_SHARED_MEMORY = "mount /dev/shm larger, or remove what fills it"
+_ABOVE = "see the lines before it in the journal"
 _XID = "look the number up in NVIDIA's Xid catalogue; gpu_health decides on its GPU"
 
-SIGNATURES = (
+HOST_SIGNATURES = (
+    # The guard's own words, which may quote others.
+    Signature(
+        "no_shared_memory",
+        _SHARED_MEMORY,
+        Section.MEMORY,
+        (r"/dev/shm has .* free, the engine will take",),
+        (),
+        rank=Rank.AUTHORITY,
+    ),
+    Signature(
+        "not_admitted",
+        "free the device, or lower gpu_memory_budget",
+        Section.MEMORY,
+        (r"was not admitted within",),
+        ("vllm-guard: service 'mini' was not admitted within 300 s",),
+        rank=Rank.AUTHORITY,
+    ),
+    Signature(
+        "gpu_unfit",
+        "reset or replace the GPU, or give the service another one",
+        Section.GPUS,
+        (r"is not fit to start: GPU ",),
+        ("vllm-guard: service 'mini' is not fit to start: GPU 0 is degraded",),
+        rank=Rank.AUTHORITY,
+    ),
     Signature(
         "wedged",
         "see what the engine did last; report the hang to its makers",
@@ -68,34 +95,19 @@ SIGNATURES = (
     # What the driver writes of a process that failed or was ended, and while it recovers a GPU.
     Signature("xid", _XID, Section.GPUS, (r"NVRM: Xid \([^)]*\): (43|45|154)\b",), (), rank=Rank.WORKER),
     Signature(
-        "gpu_unfit",
-        "reset or replace the GPU, or give the service another one",
-        Section.GPUS,
-        (r"is not fit to start: GPU ",),
-        ("vllm-guard: service 'mini' is not fit to start: GPU 0 is degraded",),
-        rank=Rank.AUTHORITY,
-    ),
-    Signature(
         "no_shared_memory",
-        "mount /dev/shm larger, or remove what fills it",
+        _SHARED_MEMORY,
         Section.MEMORY,
         (
-            r"Insufficient space in /dev/shm|/dev/shm has .* free, the engine will take",
+            r"Insufficient space in /dev/shm",
             r"(?i)insufficient shared memory|increase (the )?(size of )?(shared memory|/dev/shm)|shared memory limit",
             r"(?i)no space left on device.*/dev/shm|/dev/shm.*no space left on device|/dev/shm (is )?full",
-            r"(?i)(unable to (write to|open|mmap|allocate|resize)|ftruncate|fallocate).*(shared memory|torch_\d+_|psm_|\bshm\b)",
+            r"(?i)(unable to (write|open|mmap|alloc|resize)|ftruncate|fallocate).*(shared mem|torch_\d+_|psm_|\bshm\b)",
             r"(?i)(creat\w*|extend\w*|attach\w*( to)?|open\w*|alloc\w*) (a )?(shared memory segment|/dev/shm)",
             r"(?i)call to posix_fallocate failed|shmutils\.cc.*(failed|error)|/dev/shm/nccl",
             r"DataLoader worker .* is killed by signal: Bus error",
         ),
         ("RuntimeError: Insufficient space in /dev/shm",),
-    ),
-    Signature(
-        "not_admitted",
-        "free the device, or lower gpu_memory_budget",
-        Section.MEMORY,
-        (r"was not admitted within",),
-        ("vllm-guard: service 'mini' was not admitted within 300 s",),
     ),
     Signature(
         "no_container",
@@ -160,6 +172,7 @@ SIGNATURES = (
             r"os error 11\b.*thread|failed to spawn thread",
         ),
         ("RuntimeError: can't start new thread",),
+        rank=Rank.SYMPTOM,
     ),
     Signature(
         "no_host_memory",
@@ -172,6 +185,7 @@ SIGNATURES = (
             r"mlock.*(failed|Cannot)|os error 12\b",
         ),
         ("OSError: [Errno 12] Cannot allocate memory",),
+        rank=Rank.SYMPTOM,
     ),
     Signature(
         "file_access",
@@ -195,7 +209,7 @@ SIGNATURES = (
         Section.PROCESSES,
         (
             r"RPC call to \w+ timed out|RPC .*tim(ed|e) ?out|collective_rpc.*tim(ed|e) ?out",
-            r"^(?!\S+\.service: ).*(execution|execute_model|sample_tokens|step|[Ee]ngine|worker|core)\b.*\btimed? ?out\b",
+            r"^(?!\S+\.service: ).*(execution|execute_model|step|[Ee]ngine|worker|core)\b.*\btimed? ?out\b",
             r"[Tt]im(ed|e) ?out waiting for (the )?(engine|worker|core|response|EngineCore|handshake)",
             r"did not respond (with)?in|Did not receive response from|GetTimeoutError|^TimeoutError$",
             r"[Ee]ngine (iteration|step) timed out|Hanging",
@@ -205,7 +219,7 @@ SIGNATURES = (
     ),
     Signature(
         "worker_died",
-        "see the lines before it in the journal",
+        _ABOVE,
         Section.PROCESSES,
         (
             r"Worker ?[Pp]roc\w* .*(died|exited|terminated) unexpectedly|WorkerProc hit an exception",
@@ -219,17 +233,29 @@ SIGNATURES = (
     ),
     Signature(
         "engine_dead",
-        "see the lines before it in the journal",
+        _ABOVE,
         Section.PROCESSES,
         (
             r"Engine ?DeadError|[Ee]ngine core (process |proc )?.*(died|exited|terminated) unexpectedly",
             r"died with exit code|Engine process (failed to start|\(pid \d+\) died)",
-            r"EngineCore (encountered|failed|hit)|Engine loop (is not running|is dead|has died)",
-            r"Background loop (has errored already|is stopped)|AsyncLLM output_handler failed",
+            r"Engine loop (is not running|is dead|has died)",
+            r"Background loop (has errored already|is stopped)",
             r"Task finished unexpectedly|[Ee]ngine (core )?(is )?dead\b|The engine .*died",
         ),
         ("vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue",),
         rank=Rank.ENGINE,
+    ),
+    # The header lines above the exceptions themselves.
+    Signature(
+        "engine_dead",
+        _ABOVE,
+        Section.PROCESSES,
+        (
+            r"EngineCore (encountered|failed|hit)|Engine core initialization failed|See root cause above",
+            r"AsyncLLM output_handler failed",
+        ),
+        (),
+        rank=Rank.WRAPPER,
     ),
     Signature(
         "start_timeout",
@@ -250,7 +276,7 @@ SIGNATURES = (
         ),
         ("vllm@mini.service: Main process exited, code=killed, status=9/KILL",),
         rank=Rank.END,
-        symptoms=(r"(?i)core proc\(s\).*: -(9|15)\b|exit ?code:? -(9|15)\b|\bsignal SIG(KILL|TERM)\b",),
+        symptoms=(r"(?i)core proc\(s\).*: -(9|15)\b|exit ?code:? -9\b|terminated (with|by) signal SIGKILL\b",),
     ),
     Signature(
         "illegal_instruction",
@@ -265,7 +291,7 @@ SIGNATURES = (
     ),
     Signature(
         "bus_error",
-        "see that neither /dev/shm nor the model's disk is full: the engine crashed on memory that has no page behind it",
+        "see that neither /dev/shm nor the model's disk is full: the engine crashed on memory that is not there",
         Section.MEMORY,
         (r"process exited, code=(killed|dumped), status=7/|code=exited, status=135/",),
         ("vllm@mini.service: Main process exited, code=dumped, status=7/BUS",),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .signature import Rank, Section, Signature
 
-SIGNATURES = (
+MODEL_SIGNATURES = (
     Signature(
         "corrupt_weights",
         "fetch the model again: its files are incomplete or do not belong together",
@@ -57,7 +57,7 @@ SIGNATURES = (
             r"[Cc](ouldn't|ould not|annot) (connect|reach|resolve).*(huggingface|hf\.co|modelscope|hub)",
             r"(?i)(huggingface|hf\.co|modelscope|hub)\b.*(max retries|name resolution|unreachable|timed out|refused)",
             r"(?i)(huggingface|hf\.co|modelscope|hub)\b.*(failed to resolve|CERTIFICATE)",
-            r"(?i)(max retries|name resolution|unreachable|failed to resolve|CERTIFICATE).*(huggingface|hf\.co|modelscope)",
+            r"(?i)(retries|name resolution|unreachable|failed to resolve|CERTIFICATE).*(huggingface|hf\.co|modelscope)",
         ),
         ("huggingface_hub.errors.LocalEntryNotFoundError: Cannot find the requested files in the disk cache",),
     ),
@@ -86,7 +86,7 @@ SIGNATURES = (
         Section.MODEL,
         (
             r"Can't load tokenizer|backend tokenizer|[Tt]okenizer class \S+ does not exist|TokenizersBackend",
-            r"(?i)tokenizer.*(not found|missing|could not|cannot|can't|unable|failed|does not exist|no such|invalid|requires)",
+            r"(?i)tokenizer.*(not found|missing|could not|cannot|can't|unable|failed|not exist|no such|invalid)",
             r"(?i)(load|find|instantiate|initialize|convert|parse|missing|no) (the |a |slow |fast |any )*tokenizer",
             r"(?i)untagged enum",
             r"(?i)vocab(ulary)? (file|from file)|sentencepiece|tiktoken|tekken|merges\.txt|unable to load vocabulary",
@@ -122,7 +122,7 @@ SIGNATURES = (
         ),
         (
             "ValueError: Model architectures ['KimiK3ForConditionalGeneration'] are not supported for now.",
-            "Value error, The checkpoint has model type `qwen3_5` but Transformers does not recognize this architecture",
+            "Value error, The checkpoint has model type `x` but Transformers does not recognize this architecture",
         ),
     ),
     Signature(
@@ -141,7 +141,7 @@ SIGNATURES = (
     ),
     Signature(
         "nvcc_missing",
-        "install the CUDA toolkit of the engine's CUDA version (nvcc, headers), or choose a backend that is not compiled",
+        "install the CUDA toolkit of the engine's CUDA version, or choose a backend that needs no compilation",
         Section.INSTALLATION,
         (
             r"(?i)(find|found|missing|install|no such file|not found|locate).*\bnvcc\b",

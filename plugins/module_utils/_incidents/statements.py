@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Optional
+from dataclasses import dataclass, replace
 
 from .lines import Level, Line
 from .signature import Rank, Section, Signature
@@ -30,10 +29,10 @@ class Statement:
     place: int
     line: Line
     text: str
-    signature: Optional[Signature] = None
-    rank: Optional[Rank] = None
+    signature: Signature | None = None
+    rank: Rank | None = None
     request: bool = False
-    replaces: Optional[int] = None
+    replaces: int | None = None
 
 
 _EXCEPTION = re.compile(
@@ -69,7 +68,7 @@ _WRAPPER = re.compile(
     r"See (the )?(root cause|stack ?trace|logs?|error)s? \(?(above|for)|"
     r"(stack ?trace|logs?|error message)s? (\(?above\)? )?for (the )?(root|cause|details?|original)|"
     r"[Pp]lease check the (stack ?trace|logs?)|original error|in a background process|failed to be inspected|"
-    r"Engine core initialization failed|RayTaskError\(|Engine ?DeadError|[Ee]rror executing method|"
+    r"RayTaskError\(|Engine ?DeadError|[Ee]rror executing method|"
     r"Task exception was never retrieved|Failed core proc|TaskGroup|BrokenProcessPool"
 )
 # A wrapper that names the signal by which the engine's core ended says more than others.
@@ -77,6 +76,11 @@ _SIGNAL = re.compile(r": -\d+\}")
 _DEATH = next(signature for signature in SIGNATURES if signature.kind == "engine_dead")
 # What a request can be refused for; it cannot take a GPU away.
 _OF_REQUESTS = (Section.MODEL, Section.CONFIGURATION)
+# Without these a bare line may be a list of options that are merely set.
+_COMPLAINT = re.compile(
+    r"(?i)\b(error|exception\w*|fail\w*|cannot|can't|couldn't|could not|unable|not|no|unknown|missing|invalid|must|"
+    r"unexpected|\d+ client)\b|\w+NotFound\b"
+)
 # How many lines after an exception may still belong to its message.
 _MESSAGE_LINES = 12
 
@@ -85,14 +89,19 @@ _MESSAGE_LINES = 12
 class _Voice:
     """What is known of one process while its lines are read."""
 
-    header: Optional[Statement] = None  # a validation error whose reason is to come
+    header: Statement | None = None  # a validation error whose reason is to come
     field_name: str = ""
     source: str = ""  # the last source line of a traceback
     in_traceback: bool = False
     unfelt: bool = False
     request: bool = False
     message: int = 0  # so many of the next lines may belong to the message of an exception
-    exception: Optional[Statement] = field(default=None)
+    exception: Statement | None = None
+
+    def forget(self) -> None:
+        """The process speaks of something else."""
+        self.header, self.exception, self.message = None, None, 0
+        self.in_traceback = self.unfelt = self.request = False
 
 
 def statements(lines: Sequence[Line]) -> list[Statement]:
@@ -104,7 +113,7 @@ def statements(lines: Sequence[Line]) -> list[Statement]:
     return [statement for statement in found if statement.place not in explained]
 
 
-def _state(place: int, line: Line, voice: _Voice) -> Optional[Statement]:
+def _state(place: int, line: Line, voice: _Voice) -> Statement | None:
     """Return the statement of a line, and keep what the next lines of the process need."""
     if _is_context(line, voice):
         return None
@@ -114,7 +123,8 @@ def _state(place: int, line: Line, voice: _Voice) -> Optional[Statement]:
     if _EXCEPTION.match(line.text) or (after_traceback and _LAST.match(line.text)):
         return _raised(place, line, voice)
     continued = _continued(place, line, voice)
-    return continued if line.indented or continued is not None else _spoken(place, line, voice)
+    is_statement = continued is None and (not line.indented or line.message.startswith("what():"))
+    return _spoken(place, line, voice) if is_statement else continued
 
 
 def _is_context(line: Line, voice: _Voice) -> bool:
@@ -122,23 +132,19 @@ def _is_context(line: Line, voice: _Voice) -> bool:
     message = line.message
     if _TRACEBACK.match(line.text):
         voice.in_traceback, voice.source, voice.message = True, "", 0
-        return True
-    if _UNFELT.match(message):
+    elif _UNFELT.match(message):
         voice.unfelt = True
-        return True
-    if line.level is Level.BENIGN and message:
-        voice.header, voice.message, voice.unfelt, voice.request, voice.in_traceback = None, 0, False, False, False
-        return True
-    if voice.in_traceback and line.indented:
+    elif line.level is Level.BENIGN and message:
+        voice.forget()
+    elif voice.in_traceback and line.indented:
         voice.source = voice.source if set(message) <= set("^~ ") or _FRAME.match(line.text) else message
-        return True
-    if voice.in_traceback and voice.unfelt and message:
-        voice.in_traceback, voice.unfelt = False, False
-        return True
-    if voice.header is not None and _FIELD.match(message):
+    elif voice.in_traceback and voice.unfelt and message:
+        voice.forget()
+    elif voice.header is not None and _FIELD.match(message):
         voice.field_name = message
-        return True
-    return not message
+    else:
+        return not message
+    return True
 
 
 def _raised(place: int, line: Line, voice: _Voice) -> Statement:
@@ -166,7 +172,7 @@ def _reason(place: int, line: Line, voice: _Voice) -> Statement:
     return replace(statement, request=voice.header.request or statement.request, replaces=voice.header.place)
 
 
-def _continued(place: int, line: Line, voice: _Voice) -> Optional[Statement]:
+def _continued(place: int, line: Line, voice: _Voice) -> Statement | None:
     """A further line of an exception's message counts where the exception itself is of no kind."""
     if not voice.message or voice.exception is None or voice.exception.signature is not None:
         return None
@@ -178,14 +184,16 @@ def _continued(place: int, line: Line, voice: _Voice) -> Optional[Statement]:
     return statement
 
 
-def _spoken(place: int, line: Line, voice: _Voice) -> Optional[Statement]:
+def _spoken(place: int, line: Line, voice: _Voice) -> Statement | None:
     """A message that is no exception."""
     if _REQUEST.search(line.message):
         voice.request = True
     elif line.level is Level.ERROR:
         voice.request = False
     statement = _weighed(place, line, line.message, line.message, raised=line.level is Level.ERROR)
-    return None if statement.signature is None else statement
+    signature = statement.signature
+    of_options = signature is not None and signature.section in _OF_REQUESTS and line.level is Level.BARE
+    return None if signature is None or (of_options and not _COMPLAINT.search(line.message)) else statement
 
 
 def _weighed(place: int, line: Line, text: str, message: str, raised: bool) -> Statement:

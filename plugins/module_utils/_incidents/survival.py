@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Optional
 
-from .lines import Level, Line, Part
+from .lines import Level, Line, Writer
 from .signature import Rank
 from .statements import Statement
 
@@ -20,19 +19,24 @@ from .statements import Statement
 DOUBTFUL = 5
 # After the engine has died its server still tells of the last interval, and answers what was already answered.
 _ANSWER_SECONDS, _THROUGHPUT_SECONDS, _ALIVE_SECONDS = 5.0, 15.0, 5.0
-# Without times, so many answers after an error of the engine are no remains.
+# Without times, so many answers after an error are no remains of what was under way.
 _ANSWERS = 3
-# An error this long before the end, and something else at the end: the error is of another day.
+# An error this long before the end, and something else at the end: the error is of another day. A start that took too
+# long may have waited for what failed at its beginning.
 _OLD_SECONDS, _END_SECONDS = 900.0, 120.0
+
+# Times further apart are not of one life: the clock was set, or a header has no year.
+_COMPARABLE_SECONDS = 7 * 86400.0
 
 _SERVES = re.compile(r"Application startup complete|generated its first token|Uvicorn running on")
 _ANSWER = re.compile(r'"POST \S+ HTTP/[\d.]+" 2\d\d')
 _REFUSAL = re.compile(r'"(POST|GET) \S+ HTTP/[\d.]+" 4\d\d')
+_FAILURE = re.compile(r'"(POST|GET) \S+ HTTP/[\d.]+" 5\d\d')
 _THROUGHPUT = re.compile(r"Avg generation throughput: (?!0\.0 )")
 _FAREWELL = re.compile(r"(?i)shut|exit|terminat|destroy|clos|clean|abort|cancel|stopp|kill|dump|finished server")
 
 
-def outlived(statement: Statement, said: Sequence[Statement], lines: Sequence[Line]) -> Optional[int]:
+def outlived(statement: Statement, said: Sequence[Statement], lines: Sequence[Line]) -> int | None:
     """Return what a statement is worth now that the rest of the journal is known; None where the service outlived it.
 
     The word of those who ended the service is never outlived.
@@ -43,7 +47,7 @@ def outlived(statement: Statement, said: Sequence[Statement], lines: Sequence[Li
     after = lines[statement.place + 1 :]
     if statement.request or _was_answered(statement, after) or _lives_on(statement, after):
         return None
-    is_request = statement.line.part is Part.API and _serves(lines[: statement.place]) and rank > Rank.WORKER
+    is_request = statement.line.writer is Writer.API and _serves(lines[: statement.place]) and rank > Rank.WORKER
     return DOUBTFUL if is_request or _is_old(statement, said, lines) else rank
 
 
@@ -53,48 +57,64 @@ def _serves(before: Sequence[Line]) -> bool:
 
 def _was_answered(statement: Statement, after: Sequence[Line]) -> bool:
     """The server refused the request next: the error was that of the request."""
-    if statement.line.part is Part.ENGINE:
+    if statement.line.writer is Writer.ENGINE:
         return False
     following = next((line for line in after if line.message and line.level is Level.BENIGN), None)
     return following is not None and _REFUSAL.search(following.text) is not None
 
 
 def _lives_on(statement: Statement, after: Sequence[Line]) -> bool:
-    answers = 0
+    return any(
+        _SERVES.search(line.text)
+        or _later(statement.line, line, _ANSWER_SECONDS, _ANSWER)
+        or _later(statement.line, line, _THROUGHPUT_SECONDS, _THROUGHPUT)
+        or (_later(statement.line, line, _ALIVE_SECONDS) and _is_work(statement, line))
+        for line in after
+    ) or _answered_on(statement, after)
+
+
+def _later(earlier: Line, later: Line, seconds: float, pattern: re.Pattern[str] | None = None) -> bool:
+    """Whether a line that fits was written so many seconds after another one, for certain."""
+    return _seconds(earlier, later) >= seconds and (pattern is None or pattern.search(later.text) is not None)
+
+
+def _seconds(earlier: Line, later: Line) -> float:
+    """How long one line was certainly written before another; 0 where that is unknown or out of all proportion."""
+    if earlier.until is None or later.since is None or later.since - earlier.until > _COMPARABLE_SECONDS:
+        return 0.0
+    return later.since - earlier.until
+
+
+def _answered_on(statement: Statement, after: Sequence[Line]) -> bool:
+    """Whether so many requests were answered after the error that these were not the last of those under way."""
+    answers, failed = 0, False
     for line in after:
-        if _SERVES.search(line.text):
-            return True
-        seconds = _seconds(statement.line, line)
-        if _ANSWER.search(line.text):
-            answers += 1
-            late = seconds is not None and seconds >= _ANSWER_SECONDS
-            if late or (seconds is None and answers >= (_ANSWERS if statement.line.part is Part.ENGINE else 1)):
-                return True
-        if _THROUGHPUT.search(line.text) and (seconds is None or seconds >= _THROUGHPUT_SECONDS):
-            return True
-        own = statement.line.process and line.process == statement.line.process and line.level is Level.BENIGN
-        if own and line.message and seconds is not None and seconds >= _ALIVE_SECONDS and _is_work(statement, line):
-            return True
+        failed = failed or _FAILURE.search(line.text) is not None
+        answers += _ANSWER.search(line.text) is not None
+        # A server whose engine is dead answers with errors, and with nothing else any more.
+        if answers >= (1 if failed or statement.line.writer is Writer.API else _ANSWERS):
+            return not _is_timed(statement.line, line)
     return False
+
+
+def _is_timed(*lines: Line) -> bool:
+    return all(line.since is not None and line.since == line.until for line in lines)
 
 
 def _is_work(statement: Statement, line: Line) -> bool:
     """Whether a line of the same process says that it works on; a server whose engine is dead still talks."""
-    if _FAREWELL.search(line.text) or _REFUSAL.search(line.text) or '" 5' in line.text:
+    own = statement.line.process and line.process == statement.line.process and line.level is Level.BENIGN
+    if not own or not line.message or _FAREWELL.search(line.text):
         return False
-    return statement.line.part is not Part.API or "throughput: 0.0" not in line.text
+    return not _REFUSAL.search(line.text) and not _FAILURE.search(line.text) and "throughput: 0.0 " not in line.text
 
 
 def _is_old(statement: Statement, said: Sequence[Statement], lines: Sequence[Line]) -> bool:
-    """Whether the error is from long before the end, and the end has a word of its own."""
-    end = next((line.time for line in reversed(lines) if line.time is not None), None)
-    if end is None or statement.line.time is None or end - statement.line.time < _OLD_SECONDS:
+    """Whether the error is from long before the end, and the end has a word of its own.
+
+    The words of an engine's or a worker's death are no such word: they are about an error above them.
+    """
+    if _seconds(statement.line, lines[-1]) < _OLD_SECONDS:
         return False
-    return any(
-        other.rank is not Rank.TIMEOUT and other.line.time is not None and end - other.line.time <= _END_SECONDS
-        for other in said
-    )
-
-
-def _seconds(earlier: Line, later: Line) -> Optional[float]:
-    return None if earlier.time is None or later.time is None else later.time - earlier.time
+    late = {other.rank for other in said if _seconds(other.line, lines[-1]) <= _END_SECONDS}
+    return bool(late - {Rank.WRAPPER, Rank.ENGINE, Rank.WORKER}) and Rank.TIMEOUT not in late
