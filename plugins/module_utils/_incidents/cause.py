@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from .lines import Line, Written, read_lines
 from .signature import ENGINE_ERROR, UNKNOWN, Rank
 from .statements import Statement, statements
-from .survival import outlived
+from .survival import Course
 
 # What systemd writes after every end.
 _BOOKKEEPING = re.compile(
@@ -44,7 +44,8 @@ def cause(lines: Iterable[str | Written]) -> Incident:
     """
     read = read_lines(lines)
     said = statements(read)
-    weighed = [(statement, rank) for statement in said if (rank := outlived(statement, said, read)) is not None]
+    course = Course.of(read)
+    weighed = [(statement, rank) for statement in said if (rank := course.worth(statement, said)) is not None]
     found = _best(weighed)
     if found is None:
         return Incident(UNKNOWN, _last_words(read), "read its journal")

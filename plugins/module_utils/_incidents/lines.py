@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date
 from enum import IntEnum
 from itertools import accumulate
 
@@ -78,6 +78,9 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _PREFIXES = tuple(
     re.compile(pattern)
     for pattern in (
+        # the engine's process and header at once, as most lines have them
+        rf"(?:\((?P<process>[\w-]+) pid=(?P<pid>\d+)\) )?(?P<level>{_LEVEL}) (?P<monthday>\d\d-\d\d) "
+        r"(?P<clock>\d\d:\d\d:\d\d)(?:\.\d+)? \[(?P<file>[^\]\s:]+):\d+\] ?",
         # journalctl --output=short, short-iso; Python's logging and loguru with a date
         r"(?P<month>[A-Z][a-z]{2}) +(?P<day>\d{1,2}) (?P<clock>\d\d:\d\d:\d\d)(?:\.\d+)? \S+ (?P<ident>[^\s\[\]:]+)"
         r"(?:\[(?P<pid>\d+)\])?: ?",
@@ -88,7 +91,7 @@ _PREFIXES = tuple(
         r"[\w.-]+ +\| ",
         r"<\d>|(?:\S+ )?kernel: |\[ *\d+\.\d+\] ",
         # the process, as the engine and Ray write it
-        r"\((?P<process>[A-Za-z][\w-]*)?(?:[ ,]*\w*rank=\d+)?(?:\s*pid=(?P<pid>\d+))(?:, ip=[\w.:]+)?\)\s?",
+        r"\((?P<process>[A-Za-z][\w-]*)?(?:[ ,]*\w*rank=\d+)?(?:[ ,]*pid=(?P<pid>\d+))(?:, ip=[\w.:]+)?\)\s?",
         r"\((?P<process>(?:APIServer|ApiServer|EngineCore|VllmWorker|Worker|RayWorker)[\w-]*|raylet)\) ",
         # the engine's header: ERROR 11-28 10:00:00 [core.py:12], before 0.8 with the file and a bracket at its end
         rf"(?P<level>{_LEVEL}) +(?:(?P<monthday>\d\d-\d\d) (?P<clock>\d\d:\d\d:\d\d)(?:[.,]\d+)?|\S+ \S+(?= \[))"
@@ -98,13 +101,18 @@ _PREFIXES = tuple(
         rf"\[?(?P<level>{_LEVEL})\]?(?: *[:|] *|\t+| +)(?:[\w.]+\.py:\d+ -- )?",
         # torch's c10 and glog
         r"\[rank\d+\]: ?",
-        r"\[(?P<level>[EWIF])(?:\d{4})? ?(?:\d\d:\d\d:\d\d\.\d+ )?(?:\d+ )?[\w./-]+\.\w+:\d+\] ",
+        r"\[(?P<level>[EWIF])\d{0,4} ?(?:\d\d:\d\d:\d\d\.\d+ )?(?:\d+ )?[\w./-]+\.\w+:\d+\] ",
         r"(?P<level>[EWIF])\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w./-]+:\d+\] ",
         r"\[(?:PG [^\]]*)?Rank \d+\] |\[c10d\] |\[transformers\] ",
         # NCCL: host:process:thread [device] place NCCL WARN
         r"[\w.-]+:(?P<pid>\d+):\d+ \[\d+\] (?:\S+:\d+ )?NCCL (?P<level>INFO|WARN|TRACE) ",
         r"(?P<level>Warning): ",
     )
+)
+# How any of them begins: one look at a line that has none, or none any more.
+_MAY_BE_PREFIXED = re.compile(
+    rf"[\[(<\d]|(?:{_LEVEL})\b|[EWIF]\d{{4}} |[A-Z][a-z]{{2}} +\d|[\w.]+ - |[\w.-]+ +\| |(?:\S+ )?kernel: |"
+    r"(?:[\w.-]+ )?[A-Za-z][\w.@/-]*\[\d+\]|[\w.-]+:\d+:\d+ \[|Warning: "
 )
 # NCCL explains its errors in lines that it calls warnings, and only where it was told to.
 _NCCL_WARNING = re.compile(r"NCCL WARN ")
@@ -116,7 +124,8 @@ _HANDLED = re.compile(
 # The guard's progress, and the dumps of all options, which have the words of every failure in them.
 _PROGRESS = re.compile(
     r"^vllm-guard: (waiting: |GPU \d+ \(|generated |the leader |Ray has )|non-default args|\bargs: Namespace\(|"
-    r"with config: |Dumping (input|scheduler)|\b(SchedulerOutput|SchedulerStats|VllmConfig|EngineArgs)\("
+    r"with config: |^frame #\d+: |^Exception raised from |Dumping (input|scheduler)|"
+    r"\b(SchedulerOutput|SchedulerStats|VllmConfig|EngineArgs)\("
 )
 _ENGINE = re.compile(r"^(?:EngineCore|Vllm|Worker|RayWorker|Ray)")
 _ENGINE_FILE = re.compile(
@@ -140,10 +149,10 @@ def _known(before: float | None, own: float | None) -> float | None:
 
 
 def _read(written: Written) -> tuple[Line, float | None]:
-    text = _COLOURS.sub("", written.text).rstrip()
-    level, writer, process, time = Level.BARE, Writer.UNKNOWN, "", None
-    prefix = next((found for pattern in _PREFIXES if (found := pattern.match(text))), None)
-    while prefix is not None and prefix.end():
+    text = written.text.rstrip()
+    text = _COLOURS.sub("", text) if "\x1b" in text else text
+    level, writer, process, time = Level.BARE, Writer.UNKNOWN, "", written.time
+    while prefix := _prefix(text):
         said = {key: value for key, value in prefix.groupdict().items() if value}
         text = text[prefix.end() :]
         if "level" in said:
@@ -153,13 +162,25 @@ def _read(written: Written) -> tuple[Line, float | None]:
         if "process" in said or ("pid" in said and not process):
             process = f"{said.get('process', '')} {said.get('pid', '')}".strip()
         writer = _writer(said) or writer
-        time = _time(said) if "clock" in said else time
-        prefix = next((found for pattern in _PREFIXES if (found := pattern.match(text))), None)
-    if _PROGRESS.search(text) or (level is Level.BARE and (_PYTHON_WARNING.search(text) or _HANDLED.search(text))):
+        if "clock" in said and written.time is None:
+            time = _time(said)
+    if level is not Level.BENIGN and _is_harmless(text, level):
         level = Level.BENIGN
     if not process and written.pid:
         process = str(written.pid)
-    return Line(text, level, writer, process), time if written.time is None else written.time
+    return Line(text, level, writer, process), time
+
+
+def _prefix(text: str) -> re.Match[str] | None:
+    if not _MAY_BE_PREFIXED.match(text):
+        return None
+    return next((found for pattern in _PREFIXES if (found := pattern.match(text)) and found.end()), None)
+
+
+def _is_harmless(text: str, level: Level) -> bool:
+    if level is Level.BARE and (_PYTHON_WARNING.search(text) or _HANDLED.search(text)):
+        return True
+    return _PROGRESS.search(text) is not None
 
 
 def _writer(said: dict[str, str]) -> Writer:
@@ -181,6 +202,6 @@ def _time(said: dict[str, str]) -> float | None:
     else:
         month, day = _MONTHS.index(said["month"]) + 1, int(said["day"])
     try:
-        return datetime(2024, month, day, hours, minutes, seconds).timestamp()
+        return date(2024, month, day).toordinal() * 86400.0 + hours * 3600 + minutes * 60 + seconds
     except ValueError:
         return None

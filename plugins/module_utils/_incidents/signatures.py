@@ -8,6 +8,7 @@ is generated from here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from .signature import ENGINE_ERROR, UNKNOWN, Rank, Signature
 from .signatures_gpu import GPU_SIGNATURES
@@ -20,6 +21,7 @@ SIGNATURES: Sequence[Signature] = (*GPU_SIGNATURES, *HOST_SIGNATURES, *MODEL_SIG
 KINDS = (*dict.fromkeys(signature.kind for signature in SIGNATURES), ENGINE_ERROR, UNKNOWN)
 
 
+@lru_cache(maxsize=4096)
 def recognise(message: str, raised: bool) -> tuple[Signature, Rank] | None:
     """Return the kind of a message and what the message is worth; None where no kind fits.
 

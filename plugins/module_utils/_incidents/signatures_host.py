@@ -224,8 +224,8 @@ HOST_SIGNATURES = (
         (
             r"Worker ?[Pp]roc\w* .*(died|exited|terminated) unexpectedly|WorkerProc hit an exception",
             r"VllmWorkerProcess .*died|Worker \S+ (pid \d+ )?died|[Ww]orker process .*(died|exit)",
-            r"ActorDiedError|RayActorError|WorkerCrashedError|The actor died|Worker unexpectedly exits",
-            r"Got fatal signal from worker process|WorkerProc initialization failed|WorkerProc failed to start",
+            r"ActorDiedError|RayActorError|WorkerCrashedError|The actor (died|is dead)|Worker unexpectedly exits",
+            r"[Gg]ot fatal signal from worker process|WorkerProc initialization failed|WorkerProc failed to start",
             r"Worker failed with error|died with exit code: ?-?\d+",
         ),
         ("RuntimeError: Worker proc VllmWorker-0 died unexpectedly",),
@@ -286,7 +286,8 @@ HOST_SIGNATURES = (
         ("vllm@mini.service: Main process exited, code=dumped, status=4/ILL",),
         rank=Rank.END,
         symptoms=(
-            r"Fatal Python error: Illegal instruction|SIGILL|(?i:exit ?code:? -4\b)|: -4\}|traps: .* invalid opcode",
+            r"Fatal Python error: Illegal instruction|\bsignal SIGILL|(?i:exit ?code:? -4\b)|: -4\}",
+            r"traps: .* invalid opcode",
         ),
     ),
     Signature(
@@ -296,7 +297,7 @@ HOST_SIGNATURES = (
         (r"process exited, code=(killed|dumped), status=7/|code=exited, status=135/",),
         ("vllm@mini.service: Main process exited, code=dumped, status=7/BUS",),
         rank=Rank.END,
-        symptoms=(r"Fatal Python error: Bus error|SIGBUS|[Bb]us error|(?i:exit ?code:? -7\b)|: -7\}",),
+        symptoms=(r"Fatal Python error: Bus error|\bsignal SIGBUS|[Bb]us error|(?i:exit ?code:? -7\b)|: -7\}",),
     ),
     Signature(
         "crashed",
@@ -309,7 +310,7 @@ HOST_SIGNATURES = (
         ("vllm@mini.service: Main process exited, code=dumped, status=11/SEGV",),
         rank=Rank.END,
         symptoms=(
-            r"Fatal Python error: |Segfault encountered|Segmentation fault|SIG(SEGV|ABRT|FPE|SYS|TRAP)\b",
+            r"Fatal Python error: |Segfault encountered|Segmentation fault|\bsignal SIG(SEGV|ABRT|FPE|SYS|TRAP)\b",
             r"(?i:exit ?code:? -(5|6|8|11|31)\b)|: -(6|8|11)\}|terminate called|double free or corruption|segfault at",
             r"(malloc|free|realloc)\(\): |corrupted (size|double-linked)|stack smashing detected",
         ),

@@ -39,7 +39,9 @@ _EXCEPTION = re.compile(
     r"^(?P<type>(?:[A-Za-z_]\w*\.)*(?:[A-Za-z_]\w*(?:Error|Exception|Interrupt|Exit|Timeout|Fault|Died|Enabled|Failed)|"
     r"\w*Error_\w+|OutOfResources|StopIteration|BackendCompilerFailed))(?:\((?P<inner>[\w.]+)\))?(?::(?:\s+(?P<reason>.*))?)?$"
 )
-_TRACEBACK = re.compile(r"^\s*(\+ )?(Exception Group )?Traceback \(most recent call last\)")
+# An exception in the words of another one, such as InductorError: PermissionError: ...
+_INNER = re.compile(r"^[\w.]+: ((?:\w+\.)*\w*(?:Error|Exception): .*)$")
+_TRACEBACK = re.compile(r"Traceback \(most recent call last\)")
 _FRAME = re.compile(r'^\s+File ".*", line \d+')
 _LAST = re.compile(r"^[A-Za-z_][\w.]*(:\s.*)?$")
 # The reasons of pydantic's errors: a sentence with its type, indented below the name of a field.
@@ -130,7 +132,7 @@ def _state(place: int, line: Line, voice: _Voice) -> Statement | None:
 def _is_context(line: Line, voice: _Voice) -> bool:
     """Whether a line only leads to others; what it says of them is kept."""
     message = line.message
-    if _TRACEBACK.match(line.text):
+    if _TRACEBACK.search(line.text):
         voice.in_traceback, voice.source, voice.message = True, "", 0
     elif _UNFELT.match(message):
         voice.unfelt = True
@@ -149,9 +151,13 @@ def _is_context(line: Line, voice: _Voice) -> bool:
 
 def _raised(place: int, line: Line, voice: _Voice) -> Statement:
     message, weight = line.message, line.message
+    inner = _INNER.match(message)
+    if inner and recognise(inner[1], raised=True):
+        weight = inner[1]
     if ":" not in message and voice.source:
         # An exception without words: the source line that threw it is all there is.
-        message, weight = f"{message} ({voice.source})", f"{message}: {voice.source}"
+        weight = message if recognise(message, raised=True) else f"{message}: {voice.source}"
+        message = f"{message} ({voice.source})"
     statement = _weighed(place, line, message, weight, raised=True)
     statement = replace(statement, request=statement.request or voice.request)
     header = _HEADER.search(line.message)

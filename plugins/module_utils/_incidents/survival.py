@@ -9,7 +9,8 @@ A sign of life after an error says that the error ended nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from .lines import Level, Line, Writer
 from .signature import Rank
@@ -33,49 +34,72 @@ _ANSWER = re.compile(r'"POST \S+ HTTP/[\d.]+" 2\d\d')
 _REFUSAL = re.compile(r'"(POST|GET) \S+ HTTP/[\d.]+" 4\d\d')
 _FAILURE = re.compile(r'"(POST|GET) \S+ HTTP/[\d.]+" 5\d\d')
 _THROUGHPUT = re.compile(r"Avg generation throughput: (?!0\.0 )")
+# One search tells most lines from those that the others are for.
+_ANY_SIGN = re.compile(r"HTTP/|Avg generation|Application startup|first token|Uvicorn running")
 _FAREWELL = re.compile(r"(?i)shut|exit|terminat|destroy|clos|clean|abort|cancel|stopp|kill|dump|finished server")
 
 
-def outlived(statement: Statement, said: Sequence[Statement], lines: Sequence[Line]) -> int | None:
-    """Return what a statement is worth now that the rest of the journal is known; None where the service outlived it.
+@dataclass(frozen=True)
+class Course:
+    """The signs of life in a journal, and of each process its last line that says that it works."""
 
-    The word of those who ended the service is never outlived.
-    """
-    rank = statement.rank
-    if rank is None or rank is Rank.AUTHORITY or rank <= Rank.TIMEOUT:
-        return rank
-    after = lines[statement.place + 1 :]
-    if statement.request or _was_answered(statement, after) or _lives_on(statement, after):
-        return None
-    is_request = statement.line.writer is Writer.API and _serves(lines[: statement.place]) and rank > Rank.WORKER
-    return DOUBTFUL if is_request or _is_old(statement, said, lines) else rank
+    lines: Sequence[Line]
+    signs: Sequence[tuple[int, Line]]
+    working: Mapping[str, tuple[int, Line]]
 
+    @classmethod
+    def of(cls, lines: Sequence[Line]) -> Course:
+        """Return the course of the service that wrote these lines."""
+        signs = [(place, line) for place, line in enumerate(lines) if _ANY_SIGN.search(line.text)]
+        working = {line.process: (place, line) for place, line in enumerate(lines) if _is_work(line)}
+        return cls(lines, signs, working)
 
-def _serves(before: Sequence[Line]) -> bool:
-    return any(_SERVES.search(line.text) or _ANSWER.search(line.text) for line in before)
+    def worth(self, statement: Statement, said: Sequence[Statement]) -> int | None:
+        """Return what a statement is worth now that the rest of the journal is known; None where it was outlived.
 
+        The word of those who ended the service is never outlived.
+        """
+        rank = statement.rank
+        if rank is None or rank is Rank.AUTHORITY or rank <= Rank.TIMEOUT:
+            return rank
+        after = [line for place, line in self.signs if place > statement.place]
+        if statement.request or self._was_refused(statement, after) or self._lives_on(statement, after):
+            return None
+        is_request = statement.line.writer is Writer.API and rank > Rank.WORKER and self._serves(statement.place)
+        return DOUBTFUL if is_request or self._is_old(statement, said) else rank
 
-def _was_answered(statement: Statement, after: Sequence[Line]) -> bool:
-    """The server refused the request next: the error was that of the request."""
-    if statement.line.writer is Writer.ENGINE:
-        return False
-    following = next((line for line in after if line.message and line.level is Level.BENIGN), None)
-    return following is not None and _REFUSAL.search(following.text) is not None
+    def _serves(self, place: int) -> bool:
+        before = (line.text for at, line in self.signs if at < place)
+        return any(_SERVES.search(text) or _ANSWER.search(text) for text in before)
 
+    def _was_refused(self, statement: Statement, after: Sequence[Line]) -> bool:
+        """Whether the server refused a request next: the error was that of the request."""
+        if statement.line.writer is Writer.ENGINE or not after or not _REFUSAL.search(after[0].text):
+            return False
+        between = self.lines[statement.place + 1 :]
+        return next((line for line in between if line.message and line.level is Level.BENIGN), None) is after[0]
 
-def _lives_on(statement: Statement, after: Sequence[Line]) -> bool:
-    return any(
-        _SERVES.search(line.text)
-        or _later(statement.line, line, _ANSWER_SECONDS, _ANSWER)
-        or _later(statement.line, line, _THROUGHPUT_SECONDS, _THROUGHPUT)
-        or (_later(statement.line, line, _ALIVE_SECONDS) and _is_work(statement, line))
-        for line in after
-    ) or _answered_on(statement, after)
+    def _lives_on(self, statement: Statement, after: Sequence[Line]) -> bool:
+        place, works = self.working.get(statement.line.process, (-1, statement.line))
+        if place > statement.place and _seconds(statement.line, works) >= _ALIVE_SECONDS:
+            return True
+        return _answered_on(statement, after) or any(
+            _SERVES.search(line.text)
+            or (_seconds(statement.line, line) >= _ANSWER_SECONDS and _ANSWER.search(line.text))
+            or (_seconds(statement.line, line) >= _THROUGHPUT_SECONDS and _THROUGHPUT.search(line.text))
+            for line in after
+        )
 
+    def _is_old(self, statement: Statement, said: Sequence[Statement]) -> bool:
+        """Whether the error is from long before the end, and the end has a word of its own.
 
-def _later(earlier: Line, later: Line, seconds: float, pattern: re.Pattern[str] | None = None) -> bool:
-    """Whether a line that fits was written so many seconds after another one, for certain."""
-    return _seconds(earlier, later) >= seconds and (pattern is None or pattern.search(later.text) is not None)
+        The words of an engine's or a worker's death are no such word: they are about an error above them.
+        """
+        end = self.lines[-1]
+        if _seconds(statement.line, end) < _OLD_SECONDS:
+            return False
+        late = {other.rank for other in said if _seconds(other.line, end) <= _END_SECONDS}
+        return bool(late - {Rank.WRAPPER, Rank.ENGINE, Rank.WORKER}) and Rank.TIMEOUT not in late
 
 
 def _seconds(earlier: Line, later: Line) -> float:
@@ -101,20 +125,8 @@ def _is_timed(*lines: Line) -> bool:
     return all(line.since is not None and line.since == line.until for line in lines)
 
 
-def _is_work(statement: Statement, line: Line) -> bool:
-    """Whether a line of the same process says that it works on; a server whose engine is dead still talks."""
-    own = statement.line.process and line.process == statement.line.process and line.level is Level.BENIGN
-    if not own or not line.message or _FAREWELL.search(line.text):
+def _is_work(line: Line) -> bool:
+    """Whether a process says that it works on; a server whose engine is dead still talks."""
+    if not line.process or line.level is not Level.BENIGN or not line.message or _FAREWELL.search(line.text):
         return False
     return not _REFUSAL.search(line.text) and not _FAILURE.search(line.text) and "throughput: 0.0 " not in line.text
-
-
-def _is_old(statement: Statement, said: Sequence[Statement], lines: Sequence[Line]) -> bool:
-    """Whether the error is from long before the end, and the end has a word of its own.
-
-    The words of an engine's or a worker's death are no such word: they are about an error above them.
-    """
-    if _seconds(statement.line, lines[-1]) < _OLD_SECONDS:
-        return False
-    late = {other.rank for other in said if _seconds(other.line, lines[-1]) <= _END_SECONDS}
-    return bool(late - {Rank.WRAPPER, Rank.ENGINE, Rank.WORKER}) and Rank.TIMEOUT not in late
