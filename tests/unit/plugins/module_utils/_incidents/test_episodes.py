@@ -302,6 +302,23 @@ def test_what_the_journal_cannot_tell_is_said_with_the_rates(monkeypatch: pytest
     assert "MESSAGE_ID=a596d6fe7bfa4994828e72309e95d61e" in asked
 
 
+def test_a_cause_that_requests_pushed_out_of_the_last_lines_is_read_all_the_same() -> None:
+    request = '(APIServer pid=1) INFO:     127.0.0.1:1 - "POST /v1/completions HTTP/1.1" 500 Internal Server Error'
+    run = Recorded(*({"__REALTIME_TIMESTAMP": f"{70_000_000 + n}", "_PID": "7", "MESSAGE": request} for n in range(50)))
+    of_requests = run.out
+    error = {"__REALTIME_TIMESTAMP": "1000000", "_PID": "7", "MESSAGE": "RuntimeError: the cause"}
+
+    def answer(command: Sequence[str]) -> tuple[int, str, str]:
+        run.out = json.dumps(error) if any(word.startswith("--grep=") for word in command) else of_requests
+        return run(command)
+
+    found = Journal(answer).invocation("a", 50)
+    assert [entry.text for entry in found] == ["RuntimeError: the cause", *[request] * 50]
+    assert "--since=@-530" in run.commands[-1], "bounded, for journald has no index of words"
+    assert len(Journal(answer).invocation("a", 51)) == 50, "all that the start wrote"
+    assert len(run.commands) == 3
+
+
 def test_a_host_without_a_journal_has_no_incidents(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
     told_nothing = history.history(Journal(Recorded()), ["mini"], {}, since=0)
