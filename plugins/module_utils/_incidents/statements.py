@@ -75,6 +75,9 @@ _WRAPPER = re.compile(
 )
 # A wrapper that names the signal by which the engine's core ended says more than others.
 _SIGNAL = re.compile(r": -\d+\}")
+# The engine tells of the signal that ends it as of nothing grave.
+_SIGNALLED = re.compile(r"(received|caught|got) (a )?signal ?[=:]? ?(SIG)?(TERM|INT|HUP|QUIT)\b", re.IGNORECASE)
+_KILLED = next(signature for signature in SIGNATURES if signature.kind == "killed")
 _DEATH = next(signature for signature in SIGNATURES if signature.kind == "engine_dead")
 # What a request can be refused for; it cannot take a GPU away.
 _OF_REQUESTS = (Section.MODEL, Section.CONFIGURATION)
@@ -117,6 +120,8 @@ def statements(lines: Sequence[Line]) -> list[Statement]:
 
 def _state(place: int, line: Line, voice: _Voice) -> Statement | None:
     """Return the statement of a line, and keep what the next lines of the process need."""
+    if line.level is Level.BENIGN and _SIGNALLED.search(line.message):
+        return Statement(place, line, line.message, _KILLED, Rank.END)
     if _is_context(line, voice):
         return None
     after_traceback, voice.in_traceback = voice.in_traceback, False

@@ -65,6 +65,8 @@ class Course:
         after = [line for place, line in self.signs if place > statement.place]
         if statement.request or self._was_refused(statement, after) or self._lives_on(statement, after):
             return None
+        if self._is_farewell(statement, said):
+            return Rank.WRAPPER
         is_request = statement.line.writer is Writer.API and rank > Rank.WORKER and self._serves(statement.place)
         return DOUBTFUL if is_request or self._is_old(statement, said) else rank
 
@@ -88,6 +90,15 @@ class Course:
             or (_seconds(statement.line, line) >= _ANSWER_SECONDS and _ANSWER.search(line.text))
             or (_seconds(statement.line, line) >= _THROUGHPUT_SECONDS and _THROUGHPUT.search(line.text))
             for line in after
+        )
+
+    @staticmethod
+    def _is_farewell(statement: Statement, said: Sequence[Statement]) -> bool:
+        """Whether the service had been told to end: its parts then miss one another, and throw what they throw."""
+        is_of_an_end = statement.signature is None or statement.rank in (Rank.ENGINE, Rank.WORKER)
+        return is_of_an_end and any(
+            other.place < statement.place and other.rank is Rank.END and other.line.level is Level.BENIGN
+            for other in said
         )
 
     def _is_old(self, statement: Statement, said: Sequence[Statement]) -> bool:

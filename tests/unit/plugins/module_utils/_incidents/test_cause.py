@@ -203,6 +203,21 @@ def test_the_root_cause_is_found_below_the_wrapper_and_beside_a_warning_that_nam
     assert incident.line.startswith("RuntimeError: Insufficient space in /dev/shm")
 
 
+def test_an_engine_that_was_told_to_end_was_killed_whatever_its_parts_throw() -> None:
+    lines = (JOURNALS / "terminated.txt").read_text(encoding="utf-8").splitlines()
+    assert any("EngineDeadError" in line for line in lines)
+    incident = cause(lines)
+    assert (incident.kind, incident.line) == (
+        "killed",
+        "[shutdown] EngineCore: trigger received signal=SIGTERM",
+    )
+    begin = next(place for place, line in enumerate(lines) if "[shutdown]" in line)
+    crashed = "(EngineCore pid=9) ERROR 11-28 18:40:53 [core.py:1] IndexError: list index out of bounds"
+    assert cause([*lines[:begin], crashed, *lines[begin:]]).line == "IndexError: list index out of bounds", (
+        "the server then ends the rest"
+    )
+
+
 @pytest.mark.parametrize(
     ("line", "kind"),
     [
