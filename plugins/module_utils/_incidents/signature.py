@@ -17,6 +17,7 @@ class Rank(IntEnum):
     """What a line is worth as an explanation of an end; of two lines the higher rank explains it."""
 
     WRAPPER = 6  # words that say only that something else failed
+    TOLD = 8  # a process's word that a signal told it to end
     END = 10  # systemd's word on how the main process ended
     TIMEOUT = 12  # systemd's word that the start took too long
     ENGINE = 20  # the server's word that the engine is gone

@@ -121,7 +121,7 @@ def statements(lines: Sequence[Line]) -> list[Statement]:
 def _state(place: int, line: Line, voice: _Voice) -> Statement | None:
     """Return the statement of a line, and keep what the next lines of the process need."""
     if line.level is Level.BENIGN and _SIGNALLED.search(line.message):
-        return Statement(place, line, line.message, _KILLED, Rank.END)
+        return Statement(place, line, line.message, _KILLED, Rank.TOLD)
     if _is_context(line, voice):
         return None
     after_traceback, voice.in_traceback = voice.in_traceback, False

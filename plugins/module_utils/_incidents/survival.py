@@ -96,10 +96,7 @@ class Course:
     def _is_farewell(statement: Statement, said: Sequence[Statement]) -> bool:
         """Whether the service had been told to end: its parts then miss one another, and throw what they throw."""
         is_of_an_end = statement.signature is None or statement.rank in (Rank.ENGINE, Rank.WORKER)
-        return is_of_an_end and any(
-            other.place < statement.place and other.rank is Rank.END and other.line.level is Level.BENIGN
-            for other in said
-        )
+        return is_of_an_end and any(other.place < statement.place and other.rank is Rank.TOLD for other in said)
 
     def _is_old(self, statement: Statement, said: Sequence[Statement]) -> bool:
         """Whether the error is from long before the end, and the end has a word of its own.

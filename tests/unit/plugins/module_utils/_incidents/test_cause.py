@@ -211,6 +211,8 @@ def test_an_engine_that_was_told_to_end_was_killed_whatever_its_parts_throw() ->
         "killed",
         "[shutdown] EngineCore: trigger received signal=SIGTERM",
     )
+    by_systemd = "vllm@mini.service: Main process exited, code=killed, status=9/KILL"
+    assert cause([*lines, by_systemd]).line == by_systemd
     begin = next(place for place, line in enumerate(lines) if "[shutdown]" in line)
     crashed = "(EngineCore pid=9) ERROR 11-28 18:40:53 [core.py:1] IndexError: list index out of bounds"
     assert cause([*lines[:begin], crashed, *lines[begin:]]).line == "IndexError: list index out of bounds", (
