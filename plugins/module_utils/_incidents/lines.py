@@ -69,6 +69,8 @@ class Line:
         return self.text[:1] in (" ", "\t")
 
 
+# An engine may write lines of 48 KiB, and patterns take their time: no line is read beyond this (characters).
+_LONGEST = 2000
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _GRAVE = ("ERROR", "CRITICAL", "FATAL", "E", "F")
 _LEVEL = r"DEBUG|INFO|NOTICE|WARNING|WARN|ERROR|CRITICAL|FATAL|TRACE"
@@ -148,8 +150,13 @@ def _known(before: float | None, own: float | None) -> float | None:
     return before if own is None else own
 
 
+def bounded(text: str, longest: int = _LONGEST) -> str:
+    """Return a text of at most so many characters: its beginning and, for a fifth of them, its end."""
+    return text if len(text) <= longest else f"{text[: longest * 4 // 5]}…{text[-longest // 5 + 1 :]}"
+
+
 def _read(written: Written) -> tuple[Line, float | None]:
-    text = written.text.rstrip()
+    text = bounded(written.text[: 2 * _LONGEST]).rstrip()
     text = _COLOURS.sub("", text) if "\x1b" in text else text
     level, writer, process, time = Level.BARE, Writer.UNKNOWN, "", written.time
     while prefix := _prefix(text):

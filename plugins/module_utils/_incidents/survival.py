@@ -124,7 +124,7 @@ def _answered_on(statement: Statement, after: Sequence[Line]) -> bool:
         failed = failed or _FAILURE.search(line.text) is not None
         answers += _ANSWER.search(line.text) is not None
         # A server whose engine is dead answers with errors, and with nothing else any more.
-        if answers >= (1 if failed or statement.line.writer is Writer.API else _ANSWERS):
+        if answers >= (_ANSWERS if statement.line.writer is Writer.ENGINE and not failed else 1):
             return not _is_timed(statement.line, line)
     return False
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,17 @@ def test_an_engine_that_serves_has_no_cause_at_any_moment() -> None:
     start = (JOURNALS / "cpu-start.txt").read_text(encoding="utf-8").splitlines()
     for number in range(len(start) + 1):
         assert cause(start[:number]).kind == "unknown", start[number - 1]
+
+
+def test_what_a_hostile_line_costs_grows_no_more_with_its_length() -> None:
+    def seconds(length: int) -> float:
+        before = time.process_time()
+        for words in ("tokenizer ", "no gpu ", "engine ", "a", "x: ", "(a pid=1) "):
+            cause([f"RuntimeError: {length}" + words * length])
+        return time.process_time() - before
+
+    seconds(1000)  # compiles the patterns
+    assert seconds(40_000) < 10 * seconds(4_000) + 0.1
 
 
 # ---- properties: what stands before, after and between the lines changes nothing
