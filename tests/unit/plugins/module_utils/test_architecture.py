@@ -24,7 +24,7 @@ DOORS = {
     "_generation": {"store", "files", "transaction", "unit_links", "needs", "active", "serving"},
     "_render": {"generation", "engine_config", "mounts", "quadlet"},
     "_host": {"systemd", "podman", "network", "lock", "job"},
-    "_incidents": {"history", "journal", "signatures", "episodes", "counts"},
+    "_incidents": {"history", "journal", "cause", "signatures", "episodes", "counts"},
     "_calibration": {"gauge", "store"},
     "_guard": {"guard", "launch"},
     "_deploy": {"host"},

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._calibration.records import usage, worst
 from ansible_collections.llmops.inference.plugins.module_utils._engine.startup_log import read_startup_log
 from ansible_collections.llmops.inference.plugins.module_utils._gpu.topology import Topology
-from ansible_collections.llmops.inference.plugins.module_utils._incidents.signatures import cause
+from ansible_collections.llmops.inference.plugins.module_utils._incidents.cause import cause
 from ansible_collections.llmops.inference.plugins.module_utils._model.model import checkpoint_from_geometry
 from ansible_collections.llmops.inference.plugins.module_utils._plan.memory import (
     ESTIMATES,
