@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from ._choice import Choice, names
 from ._devices import Device
-from ._plan import Refusal, Settings
+from ._plan import DEFAULT_BUDGET, Refusal, Settings
 from ._room import Room, claimed_units
 from ._shares import UNITS, Claim, fill, to_units, units_bytes
 from ._sizing import Sized, demand_text, exact, gib, start_key
@@ -25,6 +25,7 @@ class Division:
     units: dict[str, int] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what is as it should be
 
 
 def divide(
@@ -175,7 +176,10 @@ def _weight(sized: Sized) -> Fraction:
 
 
 def _warn_of_clamp(device: Device, result: Division) -> None:
-    """Say in bytes that the budget was lowered, where that changed anything."""
+    """Say in bytes that the budget was lowered, where that changed anything.
+
+    The default budget starts on no card below 170 GiB; that it is lowered there is nothing to be warned of.
+    """
     room, total = result.room, device.total_bytes
     here = room.at(device).services
     lowered = [
@@ -186,7 +190,8 @@ def _warn_of_clamp(device: Device, result: Division) -> None:
     if not lowered and all(sized.service.gpu_memory_utilization for sized in here):
         return
     budget = exact(units_bytes(room.budget, total))
-    result.warnings.append(
+    expected = not lowered and room.settings.gpu_memory_budget == DEFAULT_BUDGET
+    (result.notes if expected else result.warnings).append(
         f"{names([device])}: the budget {room.budget / UNITS:g} is {budget} and does not start: "
         f"{_left_text(device, here, room.settings)}. The shares are planned within "
         f"{room.limit(device) / UNITS:g}{', lowering ' if lowered else ''}{', '.join(lowered)}."

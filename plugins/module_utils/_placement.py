@@ -25,6 +25,7 @@ the contexts of its neighbours; the second divides what is left. Shares are roun
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -34,8 +35,9 @@ from functools import lru_cache
 from ._calibration import Calibration
 from ._checkpoint import Checkpoint
 from ._choice import Choice, Effort, choose
-from ._devices import Device, find_devices
+from ._devices import Device, find_devices, resolve
 from ._division import Division, divide
+from ._errors import InferenceError
 from ._geometry import Geometry
 from ._layout import Service
 from ._memory import Measured
@@ -44,7 +46,7 @@ from ._plan import Plan, PlannedDevice, PlannedService, Refusal, Settings
 from ._rope import rope_arguments
 from ._shares import UNITS, highest_units, units_bytes
 from ._sizing import Sized, exact, gib, size_service, start_key
-from ._topology import Topology
+from ._topology import Gpu, Topology
 from ._warnings import plan_warnings
 
 # Refusals of one plan that get a nearest fit: each costs some dozens of plans, whose searches share one effort.
@@ -81,7 +83,16 @@ def plan(
             model = models[service.name]
             key = calibration.key(service, model)
             measured = calibration.measured(key)
-            sized = size_service(service, model, settings.accelerator, measured, key, links=topology.links)
+            sized = size_service(
+                service,
+                model,
+                settings.accelerator,
+                measured,
+                key,
+                links=topology.links,
+                engine_version=settings.engine_version,
+                cards=_cards(service, devices, topology) if settings.accelerator == "cuda" else (),
+            )
             if any(service is item for item in services):
                 sizes[service.name] = (service, sized)
             return sized
@@ -103,6 +114,17 @@ def plan(
         for place, refusal in enumerate(result.refusals)
     )
     return replace(result, refusals=suggested)
+
+
+def _cards(service: Service, devices: Sequence[Device], topology: Topology) -> list[Gpu]:
+    """Return the GPUs that a service may be placed on; names that are none of them are refused later."""
+    found = [device.index for device in devices if device.problem is None]
+    if service.gpus is not None:
+        found = []
+        for name in service.gpus:
+            with contextlib.suppress(InferenceError):
+                found.append(resolve(name, devices).index)
+    return [gpu for gpu in topology.gpus if gpu.index in found]
 
 
 def inputs_digest(
@@ -172,9 +194,10 @@ def _attempt(
         gpu_memory_budget=settings.gpu_memory_budget,
         services=planned,
         devices=tuple(_planned_device(device, placed[device.id], division) for device in devices),
-        warnings=tuple(division.warnings + plan_warnings(sized, choices, devices, topology)),
+        warnings=tuple(division.warnings + plan_warnings(sized, choices, devices, topology, settings.engine_version)),
         refusals=tuple(refusals),
         inputs_digest=digest,
+        notes=tuple(division.notes + [device.note for device in devices if device.note is not None]),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ._checkpoint import CONFIG, Checkpoint, checkpoint_from_geometry, read_checkpoint
-from ._devices import device_id
+from ._devices import device_id, is_unified
 from ._errors import InferenceError
 from ._layout import Service
 from ._others import gpu_used_by_others, node_used_by_others, own_pids, resident_bytes
@@ -44,7 +44,9 @@ def read_used_by_others(topology: Topology, accelerator: str, proc: str = "/proc
         nodes = node_used_by_others(topology, resident_bytes(pids, proc))
         return {f"numa:{index}": size for index, size in nodes.items()}
     used = gpu_used_by_others(topology, pids)
-    return {device_id(gpu): used[gpu.index] for gpu in topology.gpus}
+    ours = [process.used_bytes or 0 for gpu in topology.gpus for process in gpu.processes if process.pid in pids]
+    held = sum(node_used_by_others(topology, sum(ours) + resident_bytes(pids, proc)).values())
+    return {device_id(gpu): held if is_unified(gpu) else used[gpu.index] for gpu in topology.gpus}
 
 
 def _read_model(service: Service) -> Checkpoint:
