@@ -47,7 +47,7 @@ _value:
 
 def with_changes(layout: Sequence[Mapping[str, Any]], changes: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the layout with these keys."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._changed_layout import changed_layout
+    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.layout import changed_layout
 
     try:
         return changed_layout(layout, changes)

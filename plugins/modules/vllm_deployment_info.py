@@ -429,8 +429,8 @@ incident_rates:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.host import Host
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError, NotInstalledError
-from ansible_collections.llmops.inference.plugins.module_utils._host import Host
 
 OPTIONS = {
     **HOST_OPTIONS,

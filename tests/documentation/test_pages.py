@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.llmops.inference.plugins.module_utils import _incidents
+from ansible_collections.llmops.inference.plugins.module_utils._incidents import signatures
 from ansible_collections.llmops.inference.tests.documentation.pages import anchors, blocks, broken, links, pages
 from ansible_collections.llmops.inference.tests.playbooks.command import ansible
 from ansible_collections.llmops.inference.tests.tools.environments import ROOT
@@ -125,12 +125,12 @@ def rows() -> list[tuple[str, str, str]]:
     ("line", "remedy", "kind"), rows(), ids=[f"{kind}-{number}" for number, (_line, _remedy, kind) in enumerate(rows())]
 )
 def test_troubleshooting_says_of_a_line_what_the_collection_says(line: str, remedy: str, kind: str) -> None:
-    incident = _incidents.cause(["starting", line])
+    incident = signatures.cause(["starting", line])
     assert (incident.kind, incident.remedy) == (kind, remedy)
 
 
 def test_troubleshooting_knows_every_kind() -> None:
-    source = Path(_incidents.__file__).read_text(encoding="utf-8")
+    source = Path(signatures.__file__).read_text(encoding="utf-8")
     kinds = set(re.findall(r'_signature\(\s*"(\w+)"', source))
     assert len(kinds) > 15
     assert {kind for _line, _remedy, kind in rows()} == kinds - WITHOUT_A_LINE

@@ -3,11 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measured starts as the fit of the overhead takes them: published ones, and this project's own on H100.
 
-``starts.csv`` holds 187 starts on H200 and B200 that benchmark reports published with their logs; ``starts`` counts equal
-ones. None of them states ``max-num-seqs`` or ``max-num-batched-tokens``, so that they ran with the engine's own 1024 and
-8192 of an API server on such cards (``_set_default_max_num_seqs_and_batched_tokens_args`` in ``vllm/engine/arg_utils.py``).
-Two rules correct what was recorded: since 0.20.0 a share of 0.9 is the default of 0.92 where the log does not state it,
-and two models whose shape is not published are left out.
+``starts.csv`` holds 187 starts on H200 and B200 that benchmark reports published with their logs; ``starts`` counts
+equal ones. They are taken to have run with the engine's own ``max-num-seqs`` of 1024 and ``max-num-batched-tokens`` of
+8192, which are the defaults of an API server on such cards (``vllm/engine/arg_utils.py``): the record has neither.
+The record's share of 0.9 is read as the engine's default, which is 0.92 since 0.20.0; with 0.9, two of those starts
+would have taken less than nothing. DeepSeek-V4-Pro is left out: its shape is not published.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible_collections.llmops.inference.plugins.module_utils._engine_versions import behaviour
-from ansible_collections.llmops.inference.plugins.module_utils._overhead import GIB, Run, Shape
+from ansible_collections.llmops.inference.plugins.module_utils._plan.engine_versions import behaviour
+from ansible_collections.llmops.inference.plugins.module_utils._plan.overhead import GIB, Shape, Workload
 
 HERE = Path(__file__).resolve().parent
 OWN = HERE.parents[1] / "gpu" / "measured"
@@ -39,7 +39,7 @@ class Start:
     gpu: str
     own: bool
     shape: Shape
-    run: Run
+    run: Workload
     overhead_gib: float
     graphs_gib: float | None
     cache_gib: float
@@ -67,7 +67,7 @@ def published() -> Iterator[Start]:
             quantized = any(mark in row["model"] for mark in ("FP8", "NVFP4", "DeepSeek"))
             # Of 0.11.0, these builds came without FlashInfer's sampler: it sorts as that of 0.11.1.
             sorts = version.startswith("0.11.0+rhai")
-            run = Run(
+            run = Workload(
                 batched_tokens=8192,
                 sequences=1024,
                 ranks=int(row["ranks"]),
@@ -106,7 +106,7 @@ def own() -> Iterator[Start]:
             total = (step["before"]["total"] - step["before"]["reserved"]) / GIB
             taken = flags["gpu-memory-utilization"] * total - log["weights_gib"] - log["available_kv_gib"]
             environment = step["start"].get("environment") or {}
-            run = Run(
+            run = Workload(
                 batched_tokens=flags["max-num-batched-tokens"],
                 sequences=flags["max-num-seqs"],
                 ranks=flags.get("tensor-parallel-size", 1),
@@ -123,6 +123,6 @@ def own() -> Iterator[Start]:
 
 def _name(checkpoint: str, known: dict[str, Shape]) -> str | None:
     """Return the shape of a checkpoint: the longest one whose last part begins its name."""
-    tail = checkpoint.split("/")[-1].replace("NVIDIA-", "")
+    tail = checkpoint.rsplit("/", maxsplit=1)[-1].replace("NVIDIA-", "")
     found = [name for name in known if tail.startswith(name.split("/")[-1])]
     return max(found, key=len) if found else None
