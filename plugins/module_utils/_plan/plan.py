@@ -59,7 +59,7 @@ class Settings:
         ):
             if value not in known:
                 raise InferenceError(f"{key} must be one of {', '.join(known)}, not {shown(value)}.")
-        if self.engine_version:
+        if self.engine_version is not None:
             parse_version(self.engine_version)
         budget, reserve = self.gpu_memory_budget, self.reserve_bytes
         if type(budget) not in (int, float) or not 0 < budget <= 1:

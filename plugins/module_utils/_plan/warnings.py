@@ -45,13 +45,18 @@ def plan_warnings(
         result += [f"{sized.name}: {text}" for text in _slot_warnings(sized, gpus, topology)]
         result += [f"{sized.name}: {text}" for text in _capability_warnings(sized, gpus, topology)]
         result += [f"{sized.name}: {_degraded(device, topology)}" for device in gpus if device.degraded]
+    used = {sized.name: choices[sized.name].devices for sized in services if sized.name in choices}
+    result += _access_warning(
+        {name: [device for device in found if not device.id.startswith("numa:")] for name, found in used.items()},
+        topology,
+    )
     result += _rope_warnings([sized for sized in services if sized.name in choices])
     result += [f"Left out: {device.problem}." for device in devices if device.problem is not None]
     return result
 
 
 def _link_warnings(gpus: Sequence[Device], topology: Topology) -> Iterator[str]:
-    """Yield a line for each kind of slow path, and one for all pairs without access to each other."""
+    """Yield a line for each kind of slow path between the GPUs of one service."""
     links = [topology.link(a.index, b.index) for a, b in combinations(gpus, 2)]
     for level, path in FAR.items():
         far = [link for link in links if link.level == level]
@@ -60,13 +65,23 @@ def _link_warnings(gpus: Sequence[Device], topology: Topology) -> Iterator[str]:
                 f"{_pairs(far)} {'is' if len(far) == 1 else 'are'} joined over {path} ({level}); tensor parallelism "
                 "exchanges activations in every layer and will be slow there."
             )
-    apart = [link for link in links if link.p2p_read not in (None, "ok")]
-    if apart:
-        statuses = ", ".join(sorted({str(link.p2p_read) for link in apart}))
-        yield (
-            f"{_pairs(apart)} cannot read each other's memory (P2P {statuses}); should the start hang, set "
-            "NCCL_P2P_DISABLE=1 in environment and disable-custom-all-reduce in engine_args."
-        )
+
+
+def _access_warning(used: Mapping[str, Sequence[Device]], topology: Topology) -> list[str]:
+    """Return the host's one line about GPUs of a service that cannot read each other's memory; [] without any."""
+    apart, names = {}, []
+    for name, devices in used.items():
+        found = [topology.link(a.index, b.index) for a, b in combinations(devices, 2)]
+        found = [link for link in found if link.p2p_read not in (None, "ok")]
+        names += [name] if found else []
+        apart.update({(link.a, link.b): link for link in found})
+    if not apart:
+        return []
+    statuses = ", ".join(sorted({str(link.p2p_read) for link in apart.values()}))
+    return [
+        f"{', '.join(names)}: {_pairs(list(apart.values()))} cannot read each other's memory (P2P {statuses}); should "
+        "the start hang, set NCCL_P2P_DISABLE=1 in environment and disable-custom-all-reduce in engine_args."
+    ]
 
 
 def _pairs(links: Sequence[Link]) -> str:
