@@ -22,6 +22,7 @@ from pathlib import Path
 
 from ansible_collections.llmops.inference.tests.bench.against_engine import report
 from ansible_collections.llmops.inference.tests.bench.against_engine.replay import MEASURED, Trials
+from ansible_collections.llmops.inference.tests.bench.overhead import report as overhead
 from ansible_collections.llmops.inference.tests.tools.generated_parts import rewritten
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +43,9 @@ SECTIONS = {
     "gate-1": report.before_gate_1,
     "cold": report.cold,
     "everything": report.everything,
+    "overhead-coefficients": lambda _trials: overhead.coefficients(),
+    "overhead-models": lambda _trials: overhead.by_model(),
+    "overhead-versions": lambda _trials: overhead.by_version(),
 }
 
 

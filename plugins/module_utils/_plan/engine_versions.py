@@ -46,6 +46,7 @@ class Behaviour:
     default_share: float  # gpu-memory-utilization where nobody states it
     runner: str  # the model runner, by default
     least_capability: int  # of a GPU that the released wheels have code for, 7.5 as 75
+    outside_measured: bool  # whether bytes outside the share were measured under load
     group_buffers: str  # of a tensor-parallel group, inside the share
 
 
@@ -76,6 +77,9 @@ CHANGES: tuple[Change, ...] = (
     Change("0.23.0", "runner", RUNNER_2_LISTED, "DEFAULT_V2_MODEL_RUNNER_ARCHITECTURES in source of 0.24.0"),
     Change("0.25.0", "runner", RUNNER_2_DENSE, "vllm#44443"),
     Change("0.30.0", "runner", RUNNER_2, "vllm#53183"),
+    Change(FLOOR, "outside_measured", False, "no start on record tells"),
+    Change("0.24.0", "outside_measured", True, "H100, under load: docs/measured-on-gpu.md"),
+    Change("0.25.0", "outside_measured", False, "no start on record tells"),
     Change(FLOOR, "group_buffers", "small", "measured starts to 0.16.0: 0.1 GiB a rank of the group"),
     Change("0.17.0", "group_buffers", "large", "measured starts from 0.18.0: 1.5 GiB more"),
 )

@@ -54,7 +54,7 @@ class Coefficients:
     logit_in_place: float = 12.3
     group_rank: float = 0.078  # GiB a rank of a tensor-parallel group
     group_large: float = 1.94  # GiB on top, since 0.17, where FlashInfer is installed
-    expert_workspace: float = 0.37  # of the workspace above, before 0.17
+    expert_workspace: float = 0.366  # of the workspace above, before 0.17
     encoder: float = 2.42  # of the encoder cache's bytes
     token_extra: float = 2000.0  # elements a token beside hidden and feed-forward ones
 
@@ -77,6 +77,7 @@ CAUTION_GROUP = 0.45  # without FlashInfer's buffers
 CAUTION_GROUP_LARGE = 0.1
 CAUTION_EXPERTS = 0.45
 CAUTION_ENCODER = 0.05
+CAUTION_OUTSIDE = 0.25  # of an engine whose bytes outside the share nobody has measured
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,8 @@ def _overhead(shape: Shape, run: Workload, of: Coefficients, *, careful: bool) -
     load = SERVING
     if _runner(shape, run) != RUNNER_1:  # it samples less in the pass than it does under load
         load += sampler_gib(shape, run, of.logit_in_place)
+    if careful and not known.outside_measured:
+        load += CAUTION_OUTSIDE
     return Overhead(
         context=_bytes(CONTEXT + load + (graphs if outside else 0)),
         group=_bytes(group),

@@ -15,12 +15,12 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from ansible_collections.llmops.inference.plugins.module_utils._plan.overhead import (
     FITTED,
-    GIB,
     Coefficients,
     Overhead,
     careful,
     expected,
 )
+from ansible_collections.llmops.inference.plugins.module_utils._values import GIB
 
 from .starts import Start, own, published
 

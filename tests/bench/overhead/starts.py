@@ -6,7 +6,7 @@
 ``starts.csv`` holds 187 starts on H200 and B200 that benchmark reports published with their logs; ``starts`` counts
 equal ones. They are taken to have run with the engine's own ``max-num-seqs`` of 1024 and ``max-num-batched-tokens`` of
 8192, which are the defaults of an API server on such cards (``vllm/engine/arg_utils.py``): the record has neither.
-The record's share of 0.9 is read as the engine's default, which is 0.92 since 0.20.0; with 0.9, two of those starts
+The record's share of 0.9 is read as the engine's default, which is 0.92 since 0.20.0; with 0.9, one of those starts
 would have taken less than nothing. DeepSeek-V4-Pro is left out: its shape is not published.
 """
 
@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.llmops.inference.plugins.module_utils._plan.engine_versions import behaviour
-from ansible_collections.llmops.inference.plugins.module_utils._plan.overhead import GIB, Shape, Workload
+from ansible_collections.llmops.inference.plugins.module_utils._plan.overhead import Shape, Workload
+from ansible_collections.llmops.inference.plugins.module_utils._values import GIB
 
 HERE = Path(__file__).resolve().parent
 OWN = HERE.parents[1] / "gpu" / "measured"

@@ -22,15 +22,16 @@ from ansible_collections.llmops.inference.tests.unit.scene import (
 )
 
 TOTAL, FREE = 130663165952, 121856000000  # a DGX Spark, as its kernel tells
+GB10 = {"index": 0, "uuid": "GPU-0", "name": "NVIDIA GB10", "compute_capability": "12.1", "minor_number": 0}
 SPARK = {
     "driver_version": "580.95.05",
-    "gpus": [{"index": 0, "uuid": "GPU-0", "name": "NVIDIA GB10", "compute_capability": "12.1", "minor_number": 0}],
+    "gpus": [GB10],
     "numa_nodes": [{"index": 0, "memory_total_bytes": TOTAL, "memory_free_bytes": FREE, "cpus": list(range(20))}],
 }
 
 
 def spark(**keys: Any) -> Topology:
-    return Topology.from_dict({**SPARK, "gpus": [{**SPARK["gpus"][0], **keys}]})  # type: ignore[index]
+    return Topology.from_dict({**SPARK, "gpus": [{**GB10, **keys}]})
 
 
 def test_the_memory_of_a_gpu_without_its_own_is_the_hosts_less_what_the_host_keeps() -> None:

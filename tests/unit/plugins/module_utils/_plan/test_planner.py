@@ -38,7 +38,7 @@ def test_the_reference_box_serves_131072_tokens_on_80_gb_cards(budget: float) ->
     assert (medium.device_indices, medium.tensor_parallel_size) == ((0, 1), 2)
     assert mini.device_indices == micro.device_indices == (2,)
     assert [item.max_model_len for item in plan.services] == [131072] * 3
-    assert medium.length_reason == "131072 tokens fit: one request takes 16.00 GiB of 42.73 GiB of cache."
+    assert medium.length_reason == "131072 tokens fit: one request takes 16.00 GiB of 42.48 GiB of cache."
     assert micro.start_after == ("mini",)
     assert mini.gpu_memory_utilization + micro.gpu_memory_utilization <= budget
 
@@ -47,7 +47,7 @@ def test_the_reference_box_serves_131072_tokens_on_80_gb_cards(budget: float) ->
     ("card", "lengths"),
     [
         ("24", {}),
-        ("48", {"medium": 87808, "mini": 131072, "micro": 53872}),
+        ("48", {"medium": 85760, "mini": 131072, "micro": 49200}),
         ("80", {"medium": 131072, "mini": 131072, "micro": 131072}),
         ("141", {"medium": 131072, "mini": 131072, "micro": 131072}),
     ],
@@ -74,7 +74,7 @@ def test_0_99_and_0_9999_are_lowered_to_what_starts_and_said_in_bytes(card: str,
     plan = planned([service("mini", QWEN3_8B, gpus=[0])], box(size), gpu_memory_budget=budget)
     device = plan.devices[0]
     outside = plan.service("mini").memory["context"] / GIB  # and what is allocated past the share
-    assert 1.0 < outside < 1.2
+    assert 1.2 < outside < 1.4
     assert device.highest_share == pytest.approx((size - outside) / size, abs=1.1e-4)
     assert device.budget == min(budget, device.highest_share)
     said = [text for text in (*plan.warnings, *plan.notes) if "does not start" in text]
@@ -101,15 +101,15 @@ def test_0_9999_is_refused_where_the_user_wants_it_refused_and_the_highest_budge
     layout, topology = reference_layout(), box(80, 80, 80)
     plan = planned(layout, topology, gpu_memory_budget=0.9999, on_overcommit="refuse")
     assert {refusal.service for refusal in plan.refusals} == {"medium", "mini", "micro"}
-    assert plan.refusals[0].reason == "GPU 0 does not start with the budget 0.9999; the highest is 0.969."
+    assert plan.refusals[0].reason == "GPU 0 does not start with the budget 0.9999; the highest is 0.9659."
     assert plan.refusals[0].nearest_fit == {
-        "text": "Lower gpu_memory_budget to 0.969.",
+        "text": "Lower gpu_memory_budget to 0.9659.",
         "services": {},
-        "settings": {"gpu_memory_budget": 0.969},
+        "settings": {"gpu_memory_budget": 0.9659},
     }
     again = with_nearest_fit(layout, plan, topology, on_overcommit="refuse")
     assert again.fits
-    assert again.gpu_memory_budget == 0.969
+    assert again.gpu_memory_budget == 0.9659
 
 
 # A device and its neighbours
@@ -181,7 +181,7 @@ def test_a_stated_share_is_what_the_service_gets() -> None:
     layout = [service("a", gpus=[0], gpu_memory_utilization=0.4), service("b", gpus=[0])]
     plan = planned(layout, box(80))
     assert plan.service("a").gpu_memory_utilization == 0.4
-    assert plan.service("b").gpu_memory_utilization == pytest.approx(0.584, abs=0.001)
+    assert plan.service("b").gpu_memory_utilization == pytest.approx(0.578, abs=0.001)
 
 
 def test_stated_shares_above_the_budget_are_refused_whatever_the_user_wants() -> None:
@@ -199,9 +199,9 @@ def test_stated_shares_within_the_budget_that_do_not_start_are_lowered_or_refuse
     lowered = planned(layout, box(24))
     assert lowered.fits
     assert lowered.service("a").gpu_memory_utilization == lowered.devices[0].highest_share
-    assert "lowering a from 0.99 to 0.9736" in lowered.warnings[0]
+    assert "lowering a from 0.99 to 0.9632" in lowered.warnings[0]
     refused = planned(layout, box(24), on_overcommit="refuse")
-    assert "does not start with shares that sum to 0.99; the highest is 0.9736" in only_refusal(refused).reason
+    assert "does not start with shares that sum to 0.99; the highest is 0.9632" in only_refusal(refused).reason
     assert with_nearest_fit(layout, refused, box(24), on_overcommit="refuse").fits
 
 
