@@ -375,7 +375,7 @@ plan:
     notes:
       description:
         - What a reader of the plan should know where nothing is wrong.
-        - The default budget that no card below 170 GiB starts with, memory that a GPU shares with the host, virtual GPUs.
+        - The default budget that no card below 170 GiB starts with, memory shared with the host, virtual GPUs.
       returned: success
       type: list
       elements: str

@@ -16,7 +16,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -33,7 +33,7 @@ ADDRESS = "10.89.96.30"
 COLLECTIONS = "/srv/collections"
 ENGINE_VERSION = "0.32.0"
 
-SECTIONS = {
+SECTIONS: Mapping[str, Callable[[Trials], str]] = {
     "machine": report.machine,
     "estimates": lambda trials: report.confusion(trials, calibrated=False),
     "calibrated": lambda trials: report.confusion(trials, calibrated=True),
