@@ -68,7 +68,8 @@ def batch_sizes(
 ) -> list[int]:
     """Return the sizes; a floor that cannot be kept is refused."""
     from ansible_collections.llmops.inference.plugins.plugin_utils._fleet import batches
-    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.gateway import layout_of, model_of
+    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.gateway import model_of
+    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.layout import layout_of
 
     try:
         models = {

@@ -320,8 +320,10 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS, PLAN_OPTIONS
 from ansible_collections.llmops.inference.plugins.module_utils._deploy import kept
 from ansible_collections.llmops.inference.plugins.module_utils._deploy.changes import Changes
-from ansible_collections.llmops.inference.plugins.module_utils._deploy.host import Desired, Host
-from ansible_collections.llmops.inference.plugins.module_utils._deploy.status import deployed_rows
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.desired import Desired, desired, kept_desired
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.diff import disk_differences
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.host import Host
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.rows import deployed_rows
 from ansible_collections.llmops.inference.plugins.module_utils._engine.installed import forget_images
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError, NotInstalledError
 from ansible_collections.llmops.inference.plugins.module_utils._generation.files import endpoints
@@ -373,11 +375,11 @@ class Deploy:
 
     def present(self) -> dict[str, Any]:
         """Bring the layout into force."""
-        return self._transact(self.host.desired)
+        return self._transact(lambda: desired(self.host))
 
     def rolled_back(self) -> dict[str, Any]:
         """Bring a kept generation into force again."""
-        return self._transact(lambda: self.host.kept(self.module.params["generation"]))
+        return self._transact(lambda: kept_desired(self.host, self.module.params["generation"]))
 
     def _locked(self) -> AbstractContextManager[Lock]:
         return locked(self.module.params["requested_by"] or "")
@@ -394,7 +396,7 @@ class Deploy:
                 raise
             result = self._result(wanted, changes, interrupted)
             if self.module._diff:
-                result["diff"] = self.host.diff(changes, wanted)
+                result["diff"] = disk_differences(self.host, changes, wanted)
             if self.module.check_mode:
                 return result
             if changes.any and self.module.params["detach"]:

@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Optional
 
+from .. import _files
+
 _CHUNK_BYTES = 1 << 22
 _THREADS = 8
 # A file written less than this before it was read may be written again without its times showing it: local file systems
@@ -71,11 +73,7 @@ class Digests:
         """Keep what is known of files that still exist."""
         kept = {key: known for key, known in self._known.items() if os.path.lexists(known["path"])}
         self._record.parent.mkdir(parents=True, exist_ok=True)
-        aside = self._record.with_suffix(".next")
-        aside.unlink(missing_ok=True)
-        with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
-            json.dump(kept, stream)
-        os.replace(aside, self._record)
+        _files.replace(self._record, json.dumps(kept), 0o600)
 
     def _hash(self, path: Path) -> tuple[str, int]:
         digest, buffer = hashlib.sha256(), bytearray(_CHUNK_BYTES)

@@ -5,33 +5,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .. import _files
 from .._plan.plan import Measured
-from .._values import MIB
 from .records import Usage, from_record, to_record, worst
 
 CALIBRATION_DIRECTORY = "/var/lib/vllm/calibration"
 _DIRECTORY_MODE = 0o750
 _MODE = 0o640
-_MAX_BYTES = MIB
 
 
 class CalibrationStore:
-    """The records below ``directory``; ``group_id`` may read what is written, None leaves the group alone."""
+    """The records below ``directory``; ``group_id`` may read what is written, None leaves the group alone.
+
+    The directory above may belong to the services' user, who must not choose where root writes: only the one above that
+    is trusted.
+    """
 
     def __init__(self, directory: str = CALIBRATION_DIRECTORY, group_id: int | None = None) -> None:
-        self._directory = Path(directory)
+        place = Path(directory)
+        self._base, self._names = place.parents[1], (place.parent.name, place.name)
         self._group_id = -1 if group_id is None else group_id
 
     def measured(self) -> dict[str, Measured]:
         """Return what to plan with, by key; records that cannot be read count as none."""
         try:
-            keys = [path.stem for path in sorted(self._directory.glob("*.json"))]
+            with _files.directory_below(self._base, *self._names) as directory:
+                keys = [name[: -len(".json")] for name in sorted(os.listdir(directory)) if name.endswith(".json")]
         except OSError:
             return {}
         found = {key: worst(self.starts(key)) for key in keys}
@@ -40,28 +46,19 @@ class CalibrationStore:
     def starts(self, key: str) -> list[Usage]:
         """Return the starts recorded under a key, oldest first."""
         try:
-            with self._path(key).open("rb") as stream:
-                return from_record(json.loads(stream.read(_MAX_BYTES)))
-        except (OSError, ValueError, RecursionError):
+            return from_record(_files.read_object_below(self._base, *self._names, f"{key}.json"))
+        except (OSError, ValueError):
             return []
 
     def add(self, key: str, of: Mapping[str, Any], start: Usage) -> None:
         """Record one more start; OSError where it cannot be written, and then the record is as it was."""
-        self._directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
-        if self._directory.is_symlink():
-            # The directory above may belong to the services' user, who shall not choose where root writes.
-            raise OSError(f"{self._directory} is a link, not a directory")
-        self._directory.chmod(_DIRECTORY_MODE)
-        os.chown(self._directory, -1, self._group_id)
-        aside = self._path(key).with_suffix(".incomplete")
-        aside.unlink(missing_ok=True)
+        parent, name = self._names
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(self._base / parent, _DIRECTORY_MODE)
+        with _files.directory_below(self._base, parent) as directory, contextlib.suppress(FileExistsError):
+            os.mkdir(name, _DIRECTORY_MODE, dir_fd=directory)
+        with _files.directory_below(self._base, *self._names) as directory:
+            os.fchmod(directory, _DIRECTORY_MODE)
+            os.fchown(directory, -1, self._group_id)
         text = json.dumps(to_record(of, [*self.starts(key), start]), indent=1) + "\n"
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(text)
-            os.fchown(stream.fileno(), -1, self._group_id)
-            os.fchmod(stream.fileno(), _MODE)
-        os.replace(aside, self._path(key))
-
-    def _path(self, key: str) -> Path:
-        return self._directory / f"{key}.json"
+        _files.replace_below(self._base, *self._names, f"{key}.json", text=text, mode=_MODE, group_id=self._group_id)

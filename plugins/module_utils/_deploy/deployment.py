@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable
+from typing import Callable, TypeVar
 
+from .. import _files
 from .._engine import progress
 from .._engine.api import Completion, generate
 from .._engine.endpoint import Endpoint
@@ -29,6 +29,9 @@ from .._service.ticket import started_path
 from .changes import Changes, Observed, decide
 
 _POLL_SECONDS = 1.0
+# How often a rollback tries a step that it cannot leave out.
+_INSISTENCE = 5
+_T = TypeVar("_T")
 # Lines of a service's journal that are kept to find a cause in.
 _JOURNAL_LINES = 3000
 # Tokens of the request that measures a service after its gate.
@@ -55,7 +58,7 @@ class Deployment:
         self._systemd = systemd
         self._links = links
         self._gate_seconds = gate_seconds
-        self._report = report
+        self._report = _harmless(report)
         self._serving = serving  # told of every service of a new generation as soon as it serves
         self._by = by  # who asked for it
 
@@ -82,9 +85,10 @@ class Deployment:
 
     def _observe_one(self, name: str, state: UnitState, address: Endpoint | None) -> Observed:
         digest, problem, brought = None, None, None
-        # Never started, or not by us: the digests differ, which is the answer.
+        # Never started, or not by us, or spoilt by the service: the digests differ, which is the answer.
         with contextlib.suppress(OSError, ValueError, KeyError):
-            digest = json.loads(started_path(name).read_text())["digest"]
+            started = started_path(name)
+            digest = str(_files.read_object_below(started.parents[1], name, started.name)["digest"])
         if state.is_active and address is not None:
             try:
                 brought = generate(address, tokens=1, deadline=self._gate_seconds)
@@ -133,13 +137,14 @@ class Deployment:
             if new:
                 self.store.write(wanted, number, replaces=before)
             self._switch(number, changes, wanted)
+            self.record.close()
         except BaseException as failure:
             outcome = self._go_back(transaction, wait=number != before)
             if isinstance(failure, InferenceError) and number != before:
                 failure.details.update(outcome)
             raise
-        self.record.close()
-        self.store.collect(keep, before)
+        with contextlib.suppress(OSError):  # a generation too many harms nothing, and the next run collects again
+            self.store.collect(keep, before)
         return number
 
     def _switch(self, number: int, changes: Changes, wanted: Mapping[str, File]) -> None:
@@ -174,45 +179,55 @@ class Deployment:
         return self._go_back(interrupted, wait) if interrupted else {}
 
     def _go_back(self, transaction: Transaction, wait: bool) -> dict[str, object]:
-        """Return to the generation that served, delete the one that did not, and say how that went."""
+        """Return to the generation that served, delete the one that did not, and say how that went.
+
+        Every step that can be left out for a while is tried, and its failure told: a disk that is full or broken must
+        not keep what served from serving. Only without its configuration in place is nothing started.
+        """
         before = self._origin(transaction)
+        problems: list[str] = []
+        outcome: dict[str, object] = {"rolled_back_to": before}
         if before != transaction.after:
             self._report("host", f"rolling back to {'nothing' if before is None else f'generation {before}'}")
-        files = self.store.read(before)
-        digests = {name: ticket.digest for name, ticket in tickets(files).items()}
-        again = decide(list(digests), digests, self.observe(files, ask=False))
-        self._stop(again, files)
-        if before is None:
-            self._systemd.stop_all(())  # the target, whose file goes
-        self._return(transaction)
-        if before is None:
-            self._systemd.forget_all()
-        cursor = self._systemd.cursor()
         try:
+            files = _insisted(lambda: self.store.read(before))
+            digests = {name: ticket.digest for name, ticket in tickets(files).items()}
+            again = decide(list(digests), digests, self.observe(files, ask=False))
+            self._stop(again, files)
+            if before is None:
+                self._systemd.stop_all(())  # the target, whose file goes
+            problems += self._return(transaction)
+            if before is None:
+                self._systemd.forget_all()
+            cursor = self._systemd.cursor()
             if before is not None:
                 self._systemd.start(again.touched)
                 self._systemd.watch(watched(files))
-            self.record.close()
+            problems += _tried(self.record.close)
             if wait:
                 self._await(again.touched, cursor)
-        except InferenceError as error:
-            # The configuration is back; a service that cannot start with it either is a finding of its own.
-            return {"rolled_back_to": before, "rollback_problem": str(error)}
-        return {"rolled_back_to": before}
+        except (InferenceError, OSError) as error:
+            # A service that cannot start with its old configuration either is a finding of its own.
+            problems.append(str(error))
+        return {**outcome, "rollback_problem": " ".join(problems)} if problems else outcome
 
-    def _return(self, transaction: Transaction) -> None:
-        """The lasting half of the way back: what is read at the next start is the generation that served."""
+    def _return(self, transaction: Transaction) -> list[str]:
+        """Make the next start read the generation that served; return the problems of steps that can be left out.
+
+        Raises InferenceError or OSError where its configuration cannot be put in place.
+        """
         before = self._origin(transaction)
-        files = self.store.read(before)
+        files = _insisted(lambda: self.store.read(before))
         if before is not None:
-            self._links.add(files)
-        self.store.switch(before)
-        self._links.remove_except(files)
+            _insisted(lambda: self._links.add(files))
+        _insisted(lambda: self.store.switch(before))
+        problems = _tried(lambda: self._links.remove_except(files))
         if before is None:
-            self._links.remove_all()
+            problems += _tried(self._links.remove_all)
         self._systemd.reload()
         if transaction.new and transaction.after != before:
-            self.store.remove(transaction.after)
+            problems += _tried(lambda: self.store.remove(transaction.after))
+        return problems
 
     def _await(self, names: Sequence[str], cursor: str, serving: Callable[[str], None] = lambda service: None) -> None:
         """Return when every service is active, which for our units means: it has generated a token."""
@@ -281,3 +296,31 @@ class Deployment:
             except InferenceError as error:
                 self._report(name, f"serves, but is slow: {error}")
         return measured
+
+
+def _harmless(report: OnStep) -> OnStep:
+    """Return ``report`` without its failures: progress that cannot be written changes nothing for the host."""
+
+    def safe(service: str, text: str) -> None:
+        with contextlib.suppress(OSError):
+            report(service, text)
+
+    return safe
+
+
+def _insisted(step: Callable[[], _T]) -> _T:
+    """Return what a step of a rollback returns that nothing can do without; a disk has a few seconds to recover."""
+    for _ in range(_INSISTENCE - 1):
+        with contextlib.suppress(InferenceError, OSError):
+            return step()
+        time.sleep(_POLL_SECONDS)
+    return step()
+
+
+def _tried(step: Callable[[], object]) -> list[str]:
+    """Take a step of a rollback that can be left out, and return why it failed, if it did."""
+    try:
+        step()
+    except (InferenceError, OSError) as error:
+        return [str(error)]
+    return []

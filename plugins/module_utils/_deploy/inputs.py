@@ -57,16 +57,22 @@ def read_machine(params: Mapping[str, Any], run: RunCommand) -> Machine:
 
     ``topology`` and ``used_by_others`` may be absent. InferenceError for what is no machine.
     """
-    settings = settings_from(params)
     stated = stated_bytes(params.get("used_by_others"))
     if params.get("topology") is not None:
         topology = Topology.from_dict(params["topology"])
-        return Machine(settings, topology, apply_health_policy(params["gpu_health"], topology), stated, {})
+        usable = apply_health_policy(params["gpu_health"], topology)
+        return Machine(settings_from(params), topology, usable, stated, {})
     import_from(params["tools_dir"])
-    topology = with_xids(read_topology(), Journal(run).xids_since_boot())
+    settings = settings_from(params)
+    topology, usable = read_usable_topology(params, Journal(run))
     others = {**read_used_by_others(topology, settings.accelerator), **stated}
-    usable = apply_health_policy(params["gpu_health"], topology)
     return Machine(settings, topology, usable, others, CalibrationStore().measured())
+
+
+def read_usable_topology(params: Mapping[str, Any], journal: Journal) -> tuple[Topology, Topology]:
+    """Return this host's topology, and the same after ``gpu_health`` has been applied."""
+    topology = with_xids(read_topology(), journal.xids_since_boot())
+    return topology, apply_health_policy(params["gpu_health"], topology)
 
 
 def read_models(services: Iterable[Service]) -> dict[str, Checkpoint]:

@@ -9,7 +9,6 @@ It runs as root in ``vllm-recover.service``, out of the copy of this code that l
 from __future__ import annotations
 
 import grp
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from .._generation.store import GenerationStore
 from .._generation.transaction import TransactionRecord
 from .._generation.unit_links import UnitLinks
 from .._host.lock import locked
-from .._host.systemd import Systemd
+from .._host.systemd import Systemd, run_command
 from .._places import Paths
 from .deployment import Deployment
 
@@ -33,20 +32,12 @@ def main(generation: Path, arguments: Sequence[str]) -> int:
         record = TransactionRecord(paths.transaction)
         with locked("vllm-recover.service"):
             # Nothing is waited for: the services start after this unit, and each passes its own gate.
-            deployment = Deployment(store, record, Systemd(_run), UnitLinks(paths), 0, report=_say)
+            deployment = Deployment(store, record, Systemd(run_command), UnitLinks(paths), 0, report=_say)
             deployment.recover(wait=False)
     except (InferenceError, OSError, KeyError) as error:
         sys.stderr.write(f"vllm-recover: {error}\n")
         return 1
     return 0
-
-
-def _run(command: Sequence[str]) -> tuple[int, str, str]:
-    # A unit runs this file: there is no module whose run_command could be called.
-    done = subprocess.run(  # pylint: disable=ansible-bad-function
-        command, capture_output=True, text=True, errors="replace", check=False
-    )
-    return done.returncode, done.stdout, done.stderr
 
 
 def _say(service: str, text: str) -> None:

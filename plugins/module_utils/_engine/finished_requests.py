@@ -17,10 +17,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from .. import _files
 from .metrics import Metrics
 
 LEDGER_DIRECTORY = Path("/var/lib/vllm/watchdog")
 HOUR = 3600
+_FILE, _MODE = "requests.json", 0o644
 _KEPT_HOURS = 31 * 24
 
 
@@ -54,12 +56,15 @@ class Ledger:
     """The file of one service, ``requests.json`` in a directory that its watchdog may write."""
 
     def __init__(self, service: str, directory: Path = LEDGER_DIRECTORY) -> None:
-        self._path = directory / service / "requests.json"
+        # The directory of ledgers belongs to the services' user: only the one above its parent is trusted.
+        self._base, self._names = directory.parents[1], (directory.parent.name, directory.name, service, _FILE)
 
     def read(self) -> Tally | None:
         """Return what was counted; None where nothing was, or not readably."""
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            return Tally(**json.loads(self._path.read_text()))
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            values = _files.read_object_below(self._base, *self._names)
+            hours = {str(int(hour)): int(number) for hour, number in values["hours"].items()}
+            return Tally(str(values["invocation"]), int(values["finished"]), int(values["own"]), hours)
         return None
 
     def record(self, invocation: str, metrics: Metrics | None, own: bool) -> None:
@@ -68,6 +73,4 @@ class Ledger:
         if metrics is not None:
             tally = tally.add(invocation, metrics.finished, int(time.time()) // HOUR)
         tally = Tally(tally.invocation, tally.finished, tally.own + own, tally.hours)
-        aside = self._path.with_suffix(".next")
-        aside.write_text(json.dumps(asdict(tally)))
-        aside.replace(self._path)
+        _files.replace_below(self._base, *self._names, text=json.dumps(asdict(tally)), mode=_MODE)

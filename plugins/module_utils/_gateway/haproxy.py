@@ -9,7 +9,6 @@ A reload leaves the worker before it running until its last request is done, so 
 from __future__ import annotations
 
 import csv
-import os
 import socket
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable
 
+from .. import _files
 from .._errors import InferenceError
 
 MASTER_SOCKET = "/run/haproxy-master.sock"
@@ -88,12 +88,8 @@ class Gateway:
         """Write what a reload or a restart is to take over, readable by root only."""
         text = self._ask("@1 show servers state")
         parse_servers(text)
-        partial = Path(f"{path}.partial")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            # The socket ends its answer with an empty line, which is no line of such a file.
-            file.write(text.strip() + "\n")
-        partial.replace(path)
+        # The socket ends its answer with an empty line, which is no line of such a file.
+        _files.replace(Path(path), text.strip() + "\n", 0o600)
 
     def _ask(self, command: str) -> str:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

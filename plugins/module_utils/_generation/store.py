@@ -178,10 +178,10 @@ class GenerationStore:
             raise self._unwritable("the link to a generation", error) from error
 
     def switch(self, number: int | None) -> None:
-        """Put a generation in force, in one atomic step; None: no generation is."""
+        """Activate a generation in one atomic step, or none; a link that is right already is not written again."""
         if number is None:
             _files.unlink(self.link)
-        else:
+        elif self.link_change(number) != (_target(number), _target(number)):
             _files.replace_link(self.link, _target(number))
 
     def remove(self, number: int) -> None:

@@ -41,14 +41,24 @@ class TransactionRecord:
         self._path = Path(path)
 
     def read(self) -> Transaction | None:
-        """The transaction that has not ended; None where there is none."""
+        """Return the transaction that has not ended; None where there is none.
+
+        InferenceError where the disk does not tell: a host that was left in between must not count as one that serves.
+        """
         try:
             values: dict[str, Any] = json.loads(self._path.read_text())
             before = None if values["before"] is None else int(values["before"])
             return Transaction(
                 before, int(values["after"]), bool(values["new"]), str(values["since"]), str(values["by"])
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise InferenceError(
+                f"cannot read {self._path} ({error.strerror}), which tells whether a change was interrupted; nothing "
+                "was changed: repair the file system, and run again"
+            ) from error
+        except (ValueError, KeyError, TypeError):
             return None  # it is written whole or not at all: this was somebody's hand, and tells nothing
 
     def open(self, transaction: Transaction) -> None:

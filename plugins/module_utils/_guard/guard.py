@@ -16,7 +16,7 @@ import contextlib
 import fcntl
 import json
 import os
-import subprocess
+import stat
 import sys
 import threading
 import time
@@ -24,11 +24,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Callable
 
+from .. import _files
 from .._engine.api import generate, listening
 from .._errors import InferenceError
 from .._gpu.health import policy_health
 from .._gpu.nvml import read_topology
 from .._host.network import clear_socket, listen_problem
+from .._host.systemd import run_command
 from .._service.ticket import RUNTIME_DIRECTORY, Ticket, started_path
 from .._values import GIB, MIB
 from .group_member import is_formed, join, leave, watch_group
@@ -36,6 +38,8 @@ from .watchdog import probe_service
 
 _POLL_SECONDS = 1.0
 _REPORT_SECONDS = 15.0
+_REGISTRY_SECONDS = 30.0
+_LONGEST_NAME = 256
 # What an engine takes of /dev/shm; with less it fails after it has loaded the model.
 _SHARED_MEMORY_BYTES = 160 * MIB
 _SHARED_MEMORY = "/dev/shm"
@@ -113,7 +117,7 @@ def _free_devices(ticket: Ticket) -> None:
     with _registry():
         for path in (RUNTIME_DIRECTORY / "locks").iterdir():
             if _holder(path) == ticket.service:
-                path.unlink()
+                path.unlink(missing_ok=True)
 
 
 def _address_problem(ticket: Ticket) -> str | None:
@@ -149,7 +153,8 @@ def _take_devices(ticket: Ticket) -> str | None:
             if holder not in (None, ticket.service) and _is_starting(str(holder)):
                 return f"'{holder}' is starting on {device}"
         for device in ticket.required_free_bytes:
-            _lock_path(device).write_text(ticket.service)
+            path = _lock_path(device)
+            _files.replace_below(path.parent, path.name, text=ticket.service, mode=0o644)
     return None
 
 
@@ -222,20 +227,42 @@ def _exists(process: int) -> bool:
 
 def _is_starting(service: str) -> bool:
     """Whether a holder still deserves its lock; one that was killed without a word does not."""
-    command = ["systemctl", "is-active", f"vllm@{service}.service"]
-    # A unit runs this file: there is no module whose run_command could be called.
-    state = subprocess.run(  # pylint: disable=ansible-bad-function
-        command, capture_output=True, text=True, check=False
-    ).stdout.strip()
-    return state == "activating"
+    _status, out, _error = run_command(["systemctl", "is-active", f"vllm@{service}.service"])
+    return out.strip() == "activating"
 
 
 @contextlib.contextmanager
 def _registry() -> Iterator[None]:
-    """One process at a time reads and writes the locks; held for milliseconds."""
-    with (RUNTIME_DIRECTORY / "locks" / "registry").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    """Let one process at a time read and write the locks, which each does for milliseconds.
+
+    Every service can write there. InferenceError where the registry is not a file, or stays taken.
+    """
+    path = RUNTIME_DIRECTORY / "locks" / "registry"
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with contextlib.suppress(OSError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            path.unlink()  # a service has put something else in its place
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        raise InferenceError(f"{path} cannot be opened ({error.strerror}); remove it, and start again") from error
+    with os.fdopen(descriptor, "r+b", buffering=0):
+        deadline = time.monotonic() + _REGISTRY_SECONDS
+        while not _locked(descriptor):
+            if time.monotonic() > deadline:
+                raise InferenceError(
+                    f"{path} has been locked for {_REGISTRY_SECONDS:.0f} s by another process; end that process"
+                )
+            time.sleep(0.05)
         yield
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _lock_path(device: str) -> Path:
@@ -243,7 +270,10 @@ def _lock_path(device: str) -> Path:
 
 
 def _holder(path: Path) -> str | None:
-    return path.read_text().strip() if path.exists() else None
+    """Return the service that a lock names; None where there is none, or nothing readable."""
+    with contextlib.suppress(OSError):
+        return _files.read_below(path.parent, path.name, limit=_LONGEST_NAME).decode("utf-8", "replace").strip()
+    return None
 
 
 def _say(text: str) -> None:

@@ -15,7 +15,6 @@ import dataclasses
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from .._engine.endpoint import Endpoint
 from .._engine.finished_requests import Ledger
 from .._engine.metrics import Metrics, parse_metrics
 from .._errors import InferenceError
+from .._host.systemd import run_command
 from .._service.ticket import RUNTIME_DIRECTORY, Ticket
 from . import wedged as rules
 
@@ -99,9 +99,8 @@ def find_running(service: str) -> Running | None:
 def shown_unit(service: str) -> dict[str, str]:
     """What systemd says of the unit of a service, by property."""
     command = ["systemctl", "show", f"--property={_PROPERTIES}", f"vllm@{service}.service"]
-    # A unit runs this file: there is no module whose run_command could be called.
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # pylint: disable=ansible-bad-function
-    return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    _status, out, _error = run_command(command)
+    return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
 
 
 def kill(processes: Sequence[int], is_meant: Callable[[], bool], announce: Callable[[], None]) -> None:

@@ -12,6 +12,7 @@ Even of that process nothing is expected: its parent waits for it and, where it 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -22,11 +23,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Callable
 
+from .. import _files
 from .._errors import InferenceError
 from .lock import RUN_DIRECTORY, Lock
 
 # What a job may take until it has its processes.
 _START_SECONDS = 30.0
+
+_MODE = 0o600
 
 OnStep = Callable[[str, str], None]
 JobResult = Mapping[str, Any]
@@ -127,7 +131,9 @@ def _run(directory: Path, work: Callable[[OnStep], JobResult]) -> dict[str, Any]
     with (directory / "progress").open("a", buffering=1) as stream:
 
         def report(service: str, text: str) -> None:
-            stream.write(f"{service}\t{text}\t{time.monotonic() - started:.0f}\n")
+            # A full /run costs the follower a line, and never the transaction.
+            with contextlib.suppress(OSError):
+                stream.write(f"{service}\t{text}\t{time.monotonic() - started:.0f}\n")
 
         try:
             return dict(work(report))
@@ -139,15 +145,8 @@ def _run(directory: Path, work: Callable[[OnStep], JobResult]) -> dict[str, Any]
 
 def _write_pids(directory: Path, supervisor: int, job: int) -> None:
     """As long as one of them lives, there will be a result."""
-    _write_whole(directory / "pids", f"{supervisor} {job}\n")
+    _files.replace(directory / "pids", f"{supervisor} {job}\n", _MODE)
 
 
 def _write_result(directory: Path, result: JobResult) -> None:
-    _write_whole(directory / "result", json.dumps(result))
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Whole or not at all: a follower may look at any moment."""
-    aside = path.with_suffix(".incomplete")
-    aside.write_text(text)
-    aside.rename(path)
+    _files.replace(directory / "result", json.dumps(result), _MODE)

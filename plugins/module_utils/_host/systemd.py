@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,6 +60,14 @@ class JournalLine:
 
     service: str
     text: str
+
+
+def run_command(command: Sequence[str]) -> tuple[int, str, str]:
+    """Run a command for a program of a unit, where there is no module; return status, output and errors."""
+    done = subprocess.run(  # pylint: disable=ansible-bad-function
+        list(command), capture_output=True, text=True, errors="replace", check=False
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 class Systemd:

@@ -9,17 +9,16 @@ read the journal and the generation, and nothing else: no GPU, no network, no se
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from .. import _files
 from .._generation.active import InForce, read_in_force
 from .._gpu.numa import read_numa_nodes
 from .._gpu.other_processes import resident_bytes, unit_pids
 from .._gpu.xid import pci_address
-from .._host.systemd import Systemd, UnitState
+from .._host.systemd import Systemd, UnitState, run_command
 from .._incidents.counts import SETTLED_SECONDS, IncidentCounts, read_counts
 from .._incidents.episodes import Life
 from .._incidents.history import read_episodes
@@ -43,11 +42,11 @@ def write_metrics() -> None:
     """Write what there is to know now; the counts are kept before they are shown."""
     now = time.time()
     in_force = read_in_force(Paths())
-    counts = count_incidents(Journal(_run), in_force, read_counts(INCIDENTS_FILE, now), now)
-    _put(INCIDENTS_FILE, counts.to_json(), 0o600)
-    states = Systemd(_run).states(list(in_force.tickets))
+    counts = count_incidents(Journal(run_command), in_force, read_counts(INCIDENTS_FILE, now), now)
+    _files.replace(INCIDENTS_FILE, counts.to_json(), 0o600)
+    states = Systemd(run_command).states(list(in_force.tickets))
     resident = {name: resident_bytes(unit_pids(name)) for name in in_force.tickets}
-    _put(METRICS_FILE, exposition(families(in_force, states, counts, resident, now)), 0o644)
+    _files.replace(METRICS_FILE, exposition(families(in_force, states, counts, resident, now)), 0o644)
 
 
 def count_incidents(journal: Journal, in_force: InForce, counts: IncidentCounts, now: float) -> IncidentCounts:
@@ -169,19 +168,3 @@ def gpu_addresses(root: str = _DRIVER_GPUS) -> dict[str, str]:
         if uuid and bus:
             found[uuid] = pci_address(bus)
     return found
-
-
-def _put(path: Path, text: str, mode: int) -> None:
-    """Put a file in the place of one that may exist; every reader sees the one or the other."""
-    aside = path.with_name(f".{path.name}.next")
-    aside.write_text(text, encoding="utf-8")
-    aside.chmod(mode)
-    os.replace(aside, path)
-
-
-def _run(command: Sequence[str]) -> tuple[int, str, str]:
-    # A unit runs this file: there is no module whose run_command could be called.
-    done = subprocess.run(  # pylint: disable=ansible-bad-function
-        list(command), capture_output=True, text=True, errors="replace", check=False
-    )
-    return done.returncode, done.stdout, done.stderr

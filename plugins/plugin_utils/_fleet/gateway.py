@@ -19,7 +19,7 @@ from urllib.parse import quote
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._plan.layout import DEFAULT_MAX_NUM_SEQS
 from ansible_collections.llmops.inference.plugins.module_utils._values import as_integer, shown
-from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.layout import changed_layout, leads
+from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.layout import layout_of, leads
 
 # What needs no quoting in HAProxy's configuration, in a URL's path or in JSON; names of models on hubs are of these.
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}")
@@ -49,14 +49,6 @@ def services_of(hosts: Iterable[str], variables: Mapping[str, Mapping[str, Any]]
     ]
     _raise(problems)
     return found
-
-
-def layout_of(variables: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """Return the layout that the role vllm_services deploys with these variables."""
-    profiles = variables.get("vllm_services_profiles") or {}
-    profile = profiles.get(variables.get("vllm_services_profile", "after")) or {}
-    layout = profile.get("layout", variables.get("vllm_services_layout")) or []
-    return changed_layout(layout, profile.get("changes", variables.get("vllm_services_changes")) or {})
 
 
 def model_of(service: Mapping[str, Any]) -> str:

@@ -14,7 +14,8 @@ from ipaddress import ip_address
 from typing import Any
 
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.gateway import EVERY_ADDRESS, layout_of
+from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.gateway import EVERY_ADDRESS
+from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.layout import layout_of
 from ansible_collections.llmops.inference.plugins.plugin_utils._role_variables import default_of
 
 Variables = Mapping[str, Mapping[str, Any]]

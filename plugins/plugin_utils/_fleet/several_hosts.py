@@ -16,7 +16,7 @@ from typing import Any
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._plan.multi_node import EXECUTORS
 from ansible_collections.llmops.inference.plugins.module_utils._values import as_integer, shown
-from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.gateway import layout_of as stated_layout
+from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.layout import layout_of
 
 ADDRESS = "vllm_services_interconnect_address"
 DEFAULT_MASTER_PORT = 29501
@@ -118,7 +118,7 @@ class _Named:
     def _compare(self, other: str) -> None:
         """Report a host whose layout does not say the same of the service."""
         service = self._service
-        same = [item for item in stated_layout(self._variables[other]) if item.get("name") == service.get("name")]
+        same = [item for item in layout_of(self._variables[other]) if item.get("name") == service.get("name")]
         if not same:
             self._add(f"it is to run on {other}, too, whose layout does not have it: add it there.")
             return
@@ -208,7 +208,7 @@ def unparted(serial: Any, hosts: Sequence[str], variables: Mapping[str, Mapping[
     groups = [
         service["hosts"]
         for host in hosts
-        for service in stated_layout(variables[host])
+        for service in layout_of(variables[host])
         if isinstance(service.get("hosts"), (list, tuple)) and len(service["hosts"]) > 1
     ]
     return batches(hosts, _sizes(serial, len(hosts)), groups) if groups else serial

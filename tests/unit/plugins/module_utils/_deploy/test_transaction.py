@@ -9,6 +9,8 @@ that a process can die and leave it behind.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import stat
@@ -41,6 +43,9 @@ KILLED = 9
 class Units:
     """A table of units: what runs, and with which digest. A start of a service with ``port`` 0 fails."""
 
+    # While a command of systemd runs, no file of the host is at work.
+    busy = False
+
     def __init__(self, base: Path) -> None:
         self._table = base / "units.json"
         self._current = base / "vllm/current"
@@ -60,6 +65,13 @@ class Units:
         self._write({})
 
     def __call__(self, command: Sequence[str]) -> tuple[int, str, str]:
+        Units.busy = True
+        try:
+            return self._answer(command)
+        finally:
+            Units.busy = False
+
+    def _answer(self, command: Sequence[str]) -> tuple[int, str, str]:
         program, verb, *rest = command
         names = [word[len("vllm@") : -len(".service")] for word in rest if word.startswith("vllm@") and "*" not in word]
         if program == "journalctl":
@@ -267,6 +279,99 @@ def test_a_first_deployment_that_is_killed_leaves_nothing_in_force() -> None:
         assert (host.units.running, host.store.current(), host.links.present()) == ({}, None, set())
 
     kills(Host, lambda host: host.deploy(OLD), check)
+
+
+def failing_at(operation: int, code: int, work: Callable[[], object]) -> bool:
+    """Do ``work`` in a child whose so-many-th operation on the host's files fails; False when it had fewer."""
+    pid = os.fork()
+    if pid == 0:
+        done = 0
+
+        def count(event: str, arguments: tuple[object, ...]) -> None:
+            nonlocal done
+            if event.startswith(("open", "os.", "shutil.")) and event != "os.fork" and not Units.busy:
+                done += 1
+                if done == operation:
+                    raise OSError(code, os.strerror(code))
+
+        sys.addaudithook(count)
+        with contextlib.suppress(InferenceError, OSError):
+            work()
+        os._exit(KILLED if done >= operation else 0)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert status in (0, KILLED), "the work ended in an error that nobody would understand"
+    return status == KILLED
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
+@pytest.mark.parametrize("new", [NEW, files_of(mini="bad", added="1")], ids=["good", "bad"])
+def test_wherever_a_file_fails_every_service_serves_afterwards(code: int, new: Mapping[str, File]) -> None:
+    operation = 1
+    with tempfile.TemporaryDirectory() as base:
+        while True:
+            host = serving(Path(base) / str(operation))
+            if not failing_at(operation, code, lambda host=host: host.deploy(new)):  # type: ignore[misc]
+                break
+            expected = [{name: ticket.digest for name, ticket in tickets(files).items()} for files in (OLD, new)]
+            assert host.units.running in expected, f"operation {operation}"
+            host.deployment.recover()
+            served = host.store.current()
+            host.assert_serves(OLD if served == 1 else new, served or 0)
+            operation += STRIDE
+    assert operation > LEAST_OPERATIONS
+
+
+def test_progress_that_cannot_be_told_changes_nothing(host: Host) -> None:
+    def full(service: str, text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    deployment = Deployment(host.store, host.record, Systemd(host.units), host.links, 1, report=full)
+    with pytest.raises(InferenceError, match="service 'mini' did not pass its gate"):
+        deployment.apply(host.compare(files_of(mini="bad")), files_of(mini="bad"), 5)
+    host.assert_serves(OLD, 1)
+
+
+def test_a_record_that_the_disk_does_not_tell_is_no_absent_one(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(path: Path) -> str:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    monkeypatch.setattr(Path, "read_text", broken)
+    with pytest.raises(InferenceError, match="tells whether a change was interrupted"):
+        host.deployment.base()
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _fifo,
+        lambda path: path.symlink_to("/dev/zero"),
+        lambda path: path.mkdir(),
+        lambda path: path.write_text("[]"),
+        lambda path: path.write_text('"digest"'),
+        lambda path: path.write_text("[" * 100_000),
+        lambda path: path.write_text('{"digest": ' + "9" * 2_000_000 + "}"),
+        lambda path: path.write_bytes(b"\xff\xfe"),
+    ],
+    ids=["pipe", "endless", "directory", "list", "text", "deep", "large", "binary"],
+)
+def test_a_file_that_a_service_has_spoilt_restarts_it_and_nothing_else(
+    host: Host, spoil: Callable[[Path], None]
+) -> None:
+    path = ticket_module.started_path("mini")
+    path.unlink()
+    spoil(path)
+    assert list(host.compare(OLD).restart) == ["mini"]
+
+
+def test_a_directory_that_a_service_has_swapped_for_a_link_is_not_followed(host: Host, tmp_path: Path) -> None:
+    place = ticket_module.started_path("mini").parent
+    place.rename(tmp_path / "moved")
+    place.symlink_to(tmp_path / "moved")
+    assert list(host.compare(OLD).restart) == ["mini"]
 
 
 def test_a_service_that_fails_its_gate_costs_nothing(host: Host) -> None:

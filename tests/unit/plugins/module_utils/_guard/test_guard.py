@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
+import os
 import socket
 import subprocess
 from pathlib import Path
+from typing import Callable
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
@@ -188,3 +191,30 @@ def test_a_socket_that_nobody_listens_on_is_removed_and_one_that_serves_is_not(t
         assert f"cannot listen on {path}" in str(clear_socket(str(path)))
     assert clear_socket(str(path)) is None
     assert not path.exists()
+
+
+@pytest.mark.parametrize("spoil", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "link"])
+def test_a_registry_that_a_service_has_spoilt_blocks_nobody(
+    host: Path, port: int, spoil: Callable[[Path], None]
+) -> None:
+    guard.admit(ticket("mini", port, "GPU-a"))
+    (host / "locks/registry").unlink()
+    spoil(host / "locks/registry")
+    guard.release(ticket("mini", port, "GPU-a"))
+    assert locks(host) == {}
+
+
+def test_a_registry_that_stays_taken_ends_the_wait_with_its_reason(
+    host: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "_REGISTRY_SECONDS", 0.2)
+    with (host / "locks/registry").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(InferenceError, match="has been locked for 0 s by another process"):
+            guard.release(ticket("mini", port, "GPU-a"))
+
+
+def test_a_lock_that_is_no_file_is_nobodys(host: Path, port: int) -> None:
+    os.mkfifo(host / "locks/GPU-b")
+    guard.release(ticket("mini", port, "GPU-a"))
+    assert (host / "locks/GPU-b").exists()

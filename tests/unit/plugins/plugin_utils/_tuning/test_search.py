@@ -21,7 +21,6 @@ from ansible_collections.llmops.inference.plugins.filter.tuning_file import tuni
 from ansible_collections.llmops.inference.plugins.filter.tuning_next import tuning_next
 from ansible_collections.llmops.inference.plugins.filter.tuning_report import tuning_report
 from ansible_collections.llmops.inference.plugins.filter.tuning_table import tuning_table
-from ansible_collections.llmops.inference.plugins.filter.with_changes import with_changes
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.not_started import bytes_in
 from ansible_collections.llmops.inference.tests.unit import measured
 from ansible_collections.llmops.inference.tests.unit.scene import GIB, box, planned, reference_layout
@@ -119,13 +118,6 @@ def test_turns_are_numbered_rounds_of_both_sides() -> None:
     assert [turn["side"] for turn in turns[:4]] == [turn["side"] for turn in turns[:4]][::-1]
     with pytest.raises(AnsibleFilterError, match="at least 1"):
         comparison_turns(0)
-
-
-def test_keys_of_a_layout_are_changed_by_the_name_of_the_service() -> None:
-    layout = [{"name": "mini", "port": 1}, {"name": "micro", "port": 2}]
-    assert with_changes(layout, {"micro": {"max_num_seqs": 4}})[1] == {"name": "micro", "port": 2, "max_num_seqs": 4}
-    with pytest.raises(AnsibleFilterError, match="called mirco; it has mini, micro"):
-        with_changes(layout, {"mirco": {}})
 
 
 # A search
