@@ -45,6 +45,7 @@ SECTIONS: Mapping[str, Callable[[Trials], str]] = {
     "everything": report.everything,
     "overhead-coefficients": lambda _trials: overhead.coefficients(),
     "overhead-models": lambda _trials: overhead.by_model(),
+    "engine-versions": lambda _trials: overhead.engine_versions(),
     "overhead-versions": lambda _trials: overhead.by_version(),
 }
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 
+from ansible_collections.llmops.inference.plugins.module_utils._plan.engine_versions import CHANGES
 from ansible_collections.llmops.inference.plugins.module_utils._plan.overhead import FITTED
 from ansible_collections.llmops.inference.plugins.module_utils._versions import parse_version
 from ansible_collections.llmops.inference.tests.bench.against_engine.report import table
@@ -88,6 +89,12 @@ def by_version() -> str:
     for error in judged():
         groups.setdefault(parse_version(str(error.start.run.engine_version)).release[:2], []).append(error)
     return _errors("engine", [(".".join(map(str, version)), found) for version, found in sorted(groups.items())])
+
+
+def engine_versions() -> str:
+    """Write the table of what changed between engine versions."""
+    rows = [(change.since, change.key, str(change.value), change.source) for change in CHANGES]
+    return table(("since", "what", "is", "source"), rows)
 
 
 def complaints() -> list[str]:
