@@ -22,7 +22,7 @@ from .._host.systemd import RunCommand
 from .._incidents.journal import Journal
 from .._model.checkpoint import CONFIG, read_checkpoint
 from .._model.model import Checkpoint, checkpoint_from_geometry
-from .._plan.devices import device_id
+from .._plan.devices import device_id, is_unified
 from .._plan.layout import Service
 from .._plan.plan import Measured, Plan, Settings
 from .._plan.planner import plan
@@ -110,7 +110,9 @@ def read_used_by_others(topology: Topology, accelerator: str, proc: str = "/proc
         nodes = node_used_by_others(topology, resident_bytes(pids, proc))
         return {f"numa:{index}": size for index, size in nodes.items()}
     used = gpu_used_by_others(topology, pids)
-    return {device_id(gpu): used[gpu.index] for gpu in topology.gpus}
+    ours = [process.used_bytes or 0 for gpu in topology.gpus for process in gpu.processes if process.pid in pids]
+    held = sum(node_used_by_others(topology, sum(ours) + resident_bytes(pids, proc)).values())
+    return {device_id(gpu): held if is_unified(gpu) else used[gpu.index] for gpu in topology.gpus}
 
 
 def _is_absent(service: Service) -> bool:

@@ -25,17 +25,19 @@ the contexts of its neighbours; the second divides what is left. Shares are roun
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass, replace
 from functools import lru_cache
 
-from .._gpu.topology import Topology
+from .._errors import InferenceError
+from .._gpu.topology import Gpu, Topology
 from .._model.geometry import Geometry
 from .._model.model import Checkpoint
 from .calibration import Calibration
-from .devices import Device, find_devices
+from .devices import Device, find_devices, resolve
 from .division import Division, divide
 from .layout import Service
 from .nearest_fit import nearest_fit
@@ -80,7 +82,16 @@ def plan(
             model = models[service.name]
             key = calibration.key(service, model)
             measured = calibration.measured(key)
-            sized = size_service(service, model, settings.accelerator, measured, key, links=topology.links)
+            sized = size_service(
+                service,
+                model,
+                settings.accelerator,
+                measured,
+                key,
+                links=topology.links,
+                engine_version=settings.engine_version,
+                cards=_cards(service, devices, topology) if settings.accelerator == "cuda" else (),
+            )
             if any(service is item for item in services):
                 sizes[service.name] = (service, sized)
             return sized
@@ -102,6 +113,17 @@ def plan(
         for place, refusal in enumerate(result.refusals)
     )
     return replace(result, refusals=suggested)
+
+
+def _cards(service: Service, devices: Sequence[Device], topology: Topology) -> list[Gpu]:
+    """Return the GPUs that a service may be placed on; names that are none of them are refused later."""
+    found = [device.index for device in devices if device.problem is None]
+    if service.gpus is not None:
+        found = []
+        for name in service.gpus:
+            with contextlib.suppress(InferenceError):
+                found.append(resolve(name, devices).index)
+    return [gpu for gpu in topology.gpus if gpu.index in found]
 
 
 def inputs_digest(
@@ -185,9 +207,10 @@ def _attempt(
         gpu_memory_budget=settings.gpu_memory_budget,
         services=planned,
         devices=tuple(_planned_device(device, placed[device.id], division) for device in devices),
-        warnings=tuple(division.warnings + plan_warnings(sized, choices, devices, topology)),
+        warnings=tuple(division.warnings + plan_warnings(sized, choices, devices, topology, settings.engine_version)),
         refusals=tuple(refusals),
         inputs_digest=digest,
+        notes=tuple(division.notes + [device.note for device in devices if device.note is not None]),
     )
 
 
