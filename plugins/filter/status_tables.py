@@ -38,7 +38,7 @@ _value:
   description:
     - The lines of each table, its heading first. C(endpoints) has a line per service. C(memory) has a line per service
       with predicted and actual bytes, which M(llmops.inference.vllm_deployment_info) alone returns. C(incidents) has a
-      line per service, and a line per incident.
+      line per service, per gap of the journal, and per incident.
   type: dict
 """
 

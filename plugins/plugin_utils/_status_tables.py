@@ -52,7 +52,9 @@ def status_tables(found: Mapping[str, Any], latest: int = 10) -> dict[str, list[
     ``found`` is the result of vllm_deployment_info, or that of vllm_deployment, which has no incidents.
     """
     services = found["services"]
-    incidents = _incident_lines(found.get("incident_rates") or (), (found.get("incidents") or ())[-latest:])
+    incidents = [*table(_RATES, found.get("incident_rates") or ()), *(found.get("incident_gaps") or ())]
+    if found.get("incidents"):
+        incidents += table(_INCIDENTS, found["incidents"][-latest:])
     return {"endpoints": table(_SERVICES, services), "memory": memory_lines(services), "incidents": incidents}
 
 
@@ -74,8 +76,3 @@ def _memory_row(service: Mapping[str, Any]) -> dict[str, Any]:
 
 def _gib(size: int | None) -> str:
     return "-" if size is None else f"{size / GIB:.2f}"
-
-
-def _incident_lines(rates: Sequence[Mapping[str, Any]], incidents: Sequence[Mapping[str, Any]]) -> list[str]:
-    lines = table(_RATES, rates)
-    return lines + table(_INCIDENTS, incidents) if incidents else lines

@@ -19,13 +19,19 @@ def test_a_deployment_has_endpoints_and_neither_memory_nor_incidents() -> None:
     assert len(found["incidents"]) == 1, "the heading"
 
 
-def test_the_latest_incidents_come_after_the_rates() -> None:
+def test_the_latest_incidents_come_after_the_rates_and_the_gaps_of_the_journal() -> None:
     rate = {"service": "mini", "incidents": 3, "days": 7.0, "per_day": 3 / 7, "requests": None}
     incidents: list[dict[str, Any]] = [
         {"time": str(number), "service": "mini", "kind": "killed", "lost_seconds": 4.2, "line": f"line {number}"}
         for number in range(3)
     ]
-    result = {"services": [], "incident_rates": [rate], "incidents": incidents}
+    result = {
+        "services": [],
+        "incident_rates": [rate],
+        "incident_gaps": ["the journal begins later"],
+        "incidents": incidents,
+    }
     lines = status_tables(result, latest=2)["incidents"]
     assert " ".join(lines[1].split()) == "mini 3 7.0 0.43 - -"
-    assert [" ".join(line.split()) for line in lines[3:]] == ["1 mini killed 4 s line 1", "2 mini killed 4 s line 2"]
+    assert lines[2] == "the journal begins later"
+    assert [" ".join(line.split()) for line in lines[4:]] == ["1 mini killed 4 s line 1", "2 mini killed 4 s line 2"]
