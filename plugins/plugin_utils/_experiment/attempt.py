@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-Run = Mapping[str, Any]
+RunData = Mapping[str, Any]
 
 
 @dataclass
@@ -33,10 +33,10 @@ class Attempt:
     served: float = 0.0
     ended: float = 0.0
     problem: str | None = None
-    measured: list[list[Run]] = field(default_factory=list)
+    measured: list[list[RunData]] = field(default_factory=list)
 
     @property
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[RunData]:
         """Return the runs of all measurements."""
         return [run for runs in self.measured for run in runs]
 

@@ -13,7 +13,7 @@ from typing import Any
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.plugin_utils._experiment.attempt import (
     Attempt,
-    Run,
+    RunData,
     generation_of,
     measurement,
 )
@@ -69,7 +69,7 @@ class Comparison:
         ]
         return Attempt(side, f"{side}, round {number} of {self.rounds}", measurements, now, round=number)
 
-    def runs_of_failure(self, attempt: Attempt, failure: Mapping[str, Any], now: float) -> list[Run]:
+    def runs_of_failure(self, attempt: Attempt, failure: Mapping[str, Any], now: float) -> list[RunData]:
         """Return the run that says why a side did not start."""
         started = datetime.fromtimestamp(now, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         run = {"started": started, "host": self.host, "side": attempt.name, "round": attempt.round}

@@ -14,7 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._experiment.attempt import Attempt, Run, generation_of
+from ansible_collections.llmops.inference.plugins.plugin_utils._experiment.attempt import (
+    Attempt,
+    RunData,
+    generation_of,
+)
 from ansible_collections.llmops.inference.plugins.plugin_utils._experiment.comparison import Comparison
 from ansible_collections.llmops.inference.plugins.plugin_utils._experiment.search import Search
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.not_started import is_finding
@@ -58,7 +62,7 @@ class Driver:
         attempt.measured = [runs] if runs else []
         return attempt
 
-    def measured(self, runs: Sequence[Run], now: float) -> Attempt:
+    def measured(self, runs: Sequence[RunData], now: float) -> Attempt:
         """Note the runs of the next measurement of the last attempt."""
         attempt = self.attempts[-1]
         attempt.measured.append(list(runs))

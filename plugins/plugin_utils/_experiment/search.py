@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._experiment.attempt import Attempt, Run, measurement
+from ansible_collections.llmops.inference.plugins.plugin_utils._experiment.attempt import Attempt, RunData, measurement
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.report import read_results
 from ansible_collections.llmops.inference.plugins.plugin_utils._tuning.halving import Trial, next_trial
 from ansible_collections.llmops.inference.plugins.plugin_utils._tuning.search import (
@@ -97,7 +97,7 @@ class Search:
         deployed, measured = attempt.served - attempt.began, attempt.ended - attempt.served
         return Trial(attempt.candidate, attempt.rung, scores, deployed, measured)
 
-    def runs_of_failure(self, _attempt: Attempt, _failure: Mapping[str, Any], _now: float) -> list[Run]:
+    def runs_of_failure(self, _attempt: Attempt, _failure: Mapping[str, Any], _now: float) -> list[RunData]:
         """Return no run: a candidate that did not start has no score."""
         return []
 
@@ -113,7 +113,7 @@ class Search:
         trials = [
             {**trial, "scores": list(trial["scores"]), "problem": one.problem} for trial, one in zip(trials, attempts)
         ]
-        runs: dict[str, list[Run]] = {}
+        runs: dict[str, list[RunData]] = {}
         for one in attempts:
             runs.setdefault(str(one.candidate), []).extend(one.runs)
         settings = {
