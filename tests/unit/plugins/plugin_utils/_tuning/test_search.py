@@ -20,7 +20,6 @@ from ansible_collections.llmops.inference.plugins.plugin_utils._report.report im
 from ansible_collections.llmops.inference.plugins.plugin_utils._tuning.search import (
     goodput_score,
     most_trials,
-    next_step,
     read_within,
     review_file,
     tuning_lines,
@@ -178,13 +177,10 @@ TRIALS = [trial(0, 0, 1.0), trial(1, 0, 4.0), trial(2, 0, problem="out of memory
 TRIALS += [trial(0, 1, 1.1, 0.9)]
 
 
-def test_a_search_goes_on_until_its_time_is_up() -> None:
+def test_a_search_takes_at_most_the_trials_of_all_rungs() -> None:
     assert most_trials(3, SETTINGS) == 5
-    assert next_step(TRIALS[:3], 3, {**SETTINGS, "seconds_left": 100.0})["repeats"] == 2
-    assert next_step(TRIALS[:3], 3, {**SETTINGS, "seconds_left": 79.0}) == {}
-    assert next_step(TRIALS, 3, {**SETTINGS, "seconds_left": 1e6}) == {}
     with pytest.raises(InferenceError, match="keep is 2"):
-        next_step([], 3, {**SETTINGS, "keep": 2})
+        most_trials(3, {**SETTINGS, "keep": 2})
 
 
 def test_the_evidence_names_the_winner_what_it_gains_and_what_did_not_start() -> None:
