@@ -26,7 +26,7 @@ from ._memory import Measured
 from ._plan import Settings
 from ._startup_log import ROUNDING_BYTES, StartupLog
 from ._topology import Topology
-from ._values import is_whole
+from ._values import is_whole, merged
 
 # Flags of the engine that decide how it talks, not what it holds.
 _SPOKEN_FLAGS = frozenset(
@@ -158,7 +158,7 @@ class Calibration:
             "rope": repr(service.rope),
             # The latent cache is unpacked into a buffer that grows with the context.
             "max_model_len": service.max_model_len if checkpoint.geometry.uses_mla else None,
-            "engine_args": flags,
+            "engine_args": merged(flags),
             "environment": dict(service.environment),
         }
         return hashlib.sha256(json.dumps(stated, sort_keys=True, default=str).encode()).hexdigest()[:32]

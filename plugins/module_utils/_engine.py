@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ._engine_options import canonical_number
 from ._errors import InferenceError
 from ._layout import Service
 from ._multi_node import MultiNode
@@ -34,6 +35,7 @@ class Engine:
     flags: frozenset[str]
     image: str | None = None
     ray: str | None = None  # the version of Ray beside it
+    numbers: frozenset[str] = frozenset()  # flags that take a number; empty in the record of an older version
 
     @property
     def executable(self) -> str:
@@ -79,7 +81,7 @@ def check_engine_args(service: Service, engine: Engine) -> None:
         )
 
 
-def config(service: Service, planned: PlannedService) -> dict[str, Any]:
+def config(service: Service, planned: PlannedService, engine: Engine) -> dict[str, Any]:
     """The engine's configuration as a mapping of flag names, in the order of the file.
 
     ``planned`` gives the numbers that the plan decided: share (fraction of the device's total memory), context
@@ -106,7 +108,7 @@ def config(service: Service, planned: PlannedService) -> dict[str, Any]:
         if isinstance(stated, dict) and isinstance(planned_value, dict):
             values[flag] = {**planned_value, **stated}  # a user's hf-overrides add to the rope's
         else:
-            values[flag] = stated
+            values[flag] = canonical_number(stated) if flag in engine.numbers else stated
     return values
 
 

@@ -211,7 +211,7 @@ def demand(
 
 
 def _is_set(service: Service, flag: str) -> bool:
-    return service.engine_args.get(flag) in (True, "true", "True")
+    return service.engine_args.get(flag) is True
 
 
 def _graphs_hold_nccl(service: Service, links: Sequence[Link]) -> bool:

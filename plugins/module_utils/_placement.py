@@ -45,6 +45,7 @@ from ._rope import rope_arguments
 from ._shares import UNITS, highest_units, units_bytes
 from ._sizing import Sized, exact, gib, size_service, start_key
 from ._topology import Topology
+from ._values import merged
 from ._warnings import plan_warnings
 
 # Refusals of one plan that get a nearest fit: each costs some dozens of plans, whose searches share one effort.
@@ -124,7 +125,9 @@ def _digest(
 ) -> str:
     stated = {
         "services": [
-            {key: value for key, value in vars(service).items() if key not in _UNPLANNED} for service in services
+            {key: value for key, value in vars(service).items() if key not in _UNPLANNED}
+            | {"engine_args": merged(service.engine_args)}
+            for service in services
         ],
         "models": {
             service.name: [_geometry_digest(models[service.name].geometry), models[service.name].fingerprint]

@@ -39,7 +39,10 @@ def read_engine(root: str, version: str | None, accelerator: str, image: str | N
         )
     _refuse_other_accelerator(record, str(directory), version, accelerator)
     flags = frozenset(record["flags"])
-    return Engine(version, record["distribution"], accelerator, str(directory), flags, ray=record.get("ray"))
+    numbers = frozenset(record.get("numbers", ()))
+    return Engine(
+        version, record["distribution"], accelerator, str(directory), flags, ray=record.get("ray"), numbers=numbers
+    )
 
 
 def _read_image(root: str, version: str, accelerator: str, image: str) -> Engine:
@@ -56,7 +59,8 @@ def _read_image(root: str, version: str, accelerator: str, image: str) -> Engine
             "or the image of that version"
         )
     _refuse_other_accelerator(record, image, version, accelerator)
-    return Engine(version, record["distribution"], accelerator, "", frozenset(record["flags"]), record["image"])
+    flags, numbers = frozenset(record["flags"]), frozenset(record.get("numbers", ()))
+    return Engine(version, record["distribution"], accelerator, "", flags, record["image"], numbers=numbers)
 
 
 def _refuse_other_accelerator(record: Mapping[str, Any], place: str, version: str, accelerator: str) -> None:

@@ -9,6 +9,7 @@ image that it is in, if it is in one. Run by the interpreter of the engine's vir
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import importlib.metadata
 import json
@@ -19,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 
-def serve_flags() -> list[str]:
-    """Return the long flags of `vllm serve` without their dashes, sorted."""
+def serve_flags() -> tuple[list[str], list[str]]:
+    """Return the long flags of `vllm serve` without their dashes, sorted, and those of them that take a number."""
     from vllm import platforms  # noqa: PLC0415  (seconds of imports that --help need not wait for)
 
     if platforms.current_platform.is_unspecified():
@@ -38,8 +39,23 @@ def serve_flags() -> list[str]:
 
     commands = FlexibleArgumentParser().add_subparsers()
     (parser,) = [command.subparser_init(commands) for command in serve.cmd_init()]
-    options = {option for action in parser._actions for option in action.option_strings}
-    return sorted(option[2:] for option in options if option.startswith("--"))
+    flags = {option[2:]: action for action in parser._actions for option in action.option_strings if option[:2] == "--"}
+    return sorted(flags), sorted(flag for flag, action in flags.items() if takes_number(action))
+
+
+def takes_number(action: argparse.Action) -> bool:
+    """Tell whether an option reads one number, and no object or list of them, by trying."""
+    if not callable(action.type) or action.nargs is not None:
+        return False
+    try:
+        read = action.type("1")
+    except Exception:
+        return False  # a parser of the engine's own, which may raise anything
+    try:
+        action.type("{}")
+    except Exception:
+        return type(read) in (int, float)
+    return False  # JSON
 
 
 def read_from(distribution: str) -> dict[str, str]:
@@ -78,7 +94,7 @@ def main() -> None:
             "distribution": distribution,
             "read_from": read_from(distribution),
         }
-    description["flags"] = serve_flags()
+    description["flags"], description["numbers"] = serve_flags()
     description["python"] = platform.python_version()
     description["version"] = importlib.metadata.version(description["distribution"])
     temporary = destination + ".new"
