@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,8 @@ from ansible_collections.llmops.inference.plugins.plugin_utils._measures import 
 from ansible_collections.llmops.inference.plugins.plugin_utils._statistics import Estimate
 
 PASSED, FAILED, NOT_MEASURED = "passed", "failed", "not measured"
-OUTCOMES = (PASSED, FAILED, NOT_MEASURED)
+# Of all objectives together. Only a miss says anything against what is deployed.
+MISSED, NOT_JUDGED = "missed", "could not be judged"
 _KEYS = ("service", "scenario", "metric", "max", "min", "within")
 # Metrics that ask how many requests kept the limits in ``within``.
 _GOOD: dict[str, tuple[str, str, Callable[[ServiceResult, Goodput], float | None]]] = {
@@ -92,6 +93,12 @@ def check_objectives(runs: Sequence[Result], objectives: Sequence[Objective]) ->
     if problems:
         raise InferenceError(" ".join(problems), errors=problems)
     return [_check(runs, objective) for objective in objectives]
+
+
+def verdict(outcomes: Iterable[str]) -> str:
+    """Return the outcome of all objectives: ``missed`` where one is, else ``could not be judged`` or ``passed``."""
+    found = set(outcomes)
+    return MISSED if FAILED in found else NOT_JUDGED if found - {PASSED} else PASSED
 
 
 def _parse(value: Any, where: str) -> Objective:

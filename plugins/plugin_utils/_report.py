@@ -23,6 +23,7 @@ from ansible_collections.llmops.inference.plugins.plugin_utils._objectives impor
     Outcome,
     check_objectives,
     parse_objectives,
+    verdict,
 )
 from ansible_collections.llmops.inference.plugins.plugin_utils._statistics import Estimate
 
@@ -55,10 +56,12 @@ def report(values: object, settings: Settings, objectives: object = ()) -> dict[
     sided = any(run.side for run in runs)
     current = [run for run in runs if run.side == SIDES[1]] if sided else runs
     outcomes = check_objectives(current, parse_objectives(objectives))
+    together = verdict(outcome.outcome for outcome in outcomes)
     return {
         "schema_version": SCHEMA_VERSION,
         "host": hosts[0],
-        "passed": all(outcome.outcome == PASSED for outcome in outcomes),
+        "passed": together == PASSED,
+        "verdict": together,
         "objectives": [_outcome(outcome) for outcome in outcomes],
         "settings": {**asdict(settings), "judged": list(settings.judged), "shown": list(settings.shown)},
         "summary": summary(runs, settings.confidence),
