@@ -88,6 +88,10 @@ class GenerationStore:
         current, numbers = self.current(), self.numbers()
         return numbers[-1] if current is None and numbers else current
 
+    def kept(self, number: int | None) -> int | None:
+        """The number, where a generation of it is kept; None otherwise."""
+        return number if number in self.numbers() else None
+
     def path(self, number: int) -> Path:
         """The directory of a generation."""
         return self._directory / str(number)

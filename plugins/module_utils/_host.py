@@ -14,6 +14,8 @@ from typing import Any, Callable
 
 from . import _kept, _mounts, _quadlet, _render
 from ._access import refuse_unreadable
+from ._active_plan import plan_that_stays
+from ._approval import approval, refuse_unapproved
 from ._arguments import settings_from
 from ._calibration_store import CalibrationStore
 from ._changes import Changes, Observed
@@ -123,12 +125,14 @@ class Host:
         models = read_models(services)
         self._check_access(service.model for service in services)
         topology = judged_by(params["gpu_health"], with_xids(read_topology(), self._journal.xids_since_boot()))
-        made = self._plan_in_force(inputs_digest(services, topology, models, settings))
+        made = plan_that_stays(self.store, self.record, inputs_digest(services, topology, models, settings))
         if made is None:
             others = read_used_by_others(topology, settings.accelerator)
             made = plan(services, topology, models, settings, others, records=self._calibration().measured())
         if not made.fits:
             raise InferenceError(refusal_text(made), plan=made.to_dict())
+        if params["approved_digest"] is not None:
+            refuse_unapproved(params["approved_digest"], approval(made, services, topology, models, settings))
         minors = {gpu.uuid: gpu.minor_number for gpu in topology.gpus if gpu.uuid and gpu.minor_number is not None}
         interfaces = read_interfaces(self._run) if any(service.multi_node for service in services) else {}
         containers = self._containers(engine.image, services, made) if engine.image else None
@@ -161,17 +165,6 @@ class Host:
         made = read_plan(files)
         self._check_access(sorted({planned.model for planned in made.services}) if made else [])
         return Wanted(made, files, chosen)
-
-    def _plan_in_force(self, digest: str) -> Plan | None:
-        """The deployed plan, if it was made from the same statements of user and hardware.
-
-        What other processes hold fluctuates; a plan that serves is not thrown away, and its services not restarted,
-        for a neighbour that took a little memory meanwhile.
-        """
-        if PLAN_FILE in self.store.damage(self.deployment().base()):
-            return None
-        found = read_plan(self.served())
-        return found if found is not None and found.inputs_digest == digest else None
 
     def _check_access(self, models: Iterable[str]) -> None:
         try:

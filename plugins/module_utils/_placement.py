@@ -30,6 +30,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from ._calibration import Calibration
 from ._checkpoint import Checkpoint
@@ -120,10 +121,27 @@ def inputs_digest(
     return _digest(services, find_devices(topology, settings.accelerator), models, settings)
 
 
+def stated_inputs(
+    services: Sequence[Service],
+    topology: Topology,
+    models: Mapping[str, Checkpoint],
+    settings: Settings,
+) -> dict[str, Any]:
+    """Return what ``inputs_digest`` is a digest of: ``services``, ``models``, ``devices``, ``settings``."""
+    return _stated(services, find_devices(topology, settings.accelerator), models, settings)
+
+
 def _digest(
     services: Sequence[Service], devices: Sequence[Device], models: Mapping[str, Checkpoint], settings: Settings
 ) -> str:
-    stated = {
+    stated = _stated(services, devices, models, settings)
+    return hashlib.sha256(json.dumps(stated, sort_keys=True, default=_fields).encode()).hexdigest()
+
+
+def _stated(
+    services: Sequence[Service], devices: Sequence[Device], models: Mapping[str, Checkpoint], settings: Settings
+) -> dict[str, Any]:
+    return {
         "services": [
             {key: value for key, value in vars(service).items() if key not in _UNPLANNED}
             | {"engine_args": merged(service.engine_args)}
@@ -137,7 +155,6 @@ def _digest(
         "devices": [[device.id, device.index, device.total_bytes, device.problem] for device in devices],
         "settings": settings,
     }
-    return hashlib.sha256(json.dumps(stated, sort_keys=True, default=_fields).encode()).hexdigest()
 
 
 @lru_cache(maxsize=256)  # many services, and many hosts of one process, have the same model

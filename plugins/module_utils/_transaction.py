@@ -16,6 +16,7 @@ from typing import Any
 
 from . import _durable
 from ._errors import InferenceError
+from ._generation import GenerationStore
 
 _MODE = 0o600
 
@@ -50,6 +51,11 @@ class TransactionRecord:
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None  # it is written whole or not at all: this was somebody's hand, and tells nothing
+
+    def base(self, store: GenerationStore) -> int | None:
+        """The last generation that served: the one in force, or where an interrupted transaction came from."""
+        interrupted = self.read()
+        return store.kept(interrupted.before) if interrupted else store.base()
 
     def open(self, transaction: Transaction) -> None:
         """Write it down; InferenceError on a full or read-only disk."""

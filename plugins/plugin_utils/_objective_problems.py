@@ -62,20 +62,20 @@ def objective_problems(
 
 def _scenarios(names: object, loads: object, problems: list[str]) -> dict[str, Scenario | None]:
     """Return the load of each scenario; None where it cannot be, which is among the problems then."""
-    if not isinstance(names, (list, tuple)) or not names:
+    chosen = list(names) if isinstance(names, (list, tuple)) else []
+    if not chosen:
         problems.append(f"Scenarios are {names!r:.80}; a list of at least one is expected.")
-        names = []
     if not isinstance(loads, Mapping):
         problems.append(f"Loads are {loads!r:.80}; a mapping by scenario is expected.")
-        loads = {}
-    for name in (*names, *loads):
+    stated: Mapping[Any, Any] = loads if isinstance(loads, Mapping) else {}
+    for name in (*chosen, *stated):
         if name not in SCENARIOS:
             near = difflib.get_close_matches(str(name), SCENARIOS, n=1) or sorted(SCENARIOS)
             problems.append(f"There is no scenario {str(name)!r:.80}; did you mean {', '.join(near)}?")
     made: dict[str, Scenario | None] = {}
-    for name in (name for name in names if name in SCENARIOS):
+    for name in (name for name in chosen if name in SCENARIOS):
         try:
-            made[name] = scenario(name, _overrides(name, loads.get(name)))
+            made[name] = scenario(name, _overrides(name, stated.get(name)))
         except InferenceError as error:
             problems.append(f"The load of {name}: {error}")
             made[name] = None
