@@ -20,7 +20,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._scenarios import
 from ansible_collections.llmops.inference.plugins.module_utils._values import as_integer, as_number
 from ansible_collections.llmops.inference.plugins.plugin_utils._comparison import read_settings
 from ansible_collections.llmops.inference.plugins.plugin_utils._measures import latency_percentile
-from ansible_collections.llmops.inference.plugins.plugin_utils._objectives import Objective, parse_objectives
+from ansible_collections.llmops.inference.plugins.plugin_utils._objectives import Objective, read_objectives
 from ansible_collections.llmops.inference.plugins.plugin_utils._statistics import values_needed
 
 PERPLEXITIES = ("perplexity_short", "perplexity_long")
@@ -50,10 +50,8 @@ def objective_problems(
         read_settings(judgement or {})
     except InferenceError as error:
         problems.append(str(error))
-    try:
-        objectives = parse_objectives(stated if stated is not None else [])
-    except InferenceError as error:
-        return [*problems, *error.details.get("errors", [str(error)])]
+    objectives, mistakes = read_objectives(stated if stated is not None else [])
+    problems += mistakes
     for objective in objectives:
         problems += _of_objective(objective, services, made)
         problems += _of_quality(objective, quality, sided)

@@ -69,17 +69,23 @@ class Outcome:
 
 def parse_objectives(values: object) -> list[Objective]:
     """Return the objectives of an inventory; one InferenceError lists every mistake, ``errors`` as data."""
+    parsed, problems = read_objectives(values)
+    if problems:
+        raise InferenceError(" ".join(problems), errors=problems)
+    return parsed
+
+
+def read_objectives(values: object) -> tuple[list[Objective], list[str]]:
+    """Return the objectives that are well-formed, and a sentence for each mistake in the others."""
     if not isinstance(values, (list, tuple)):
-        raise InferenceError(f"Objectives are {values!r:.80}; a list of them is expected.")
+        return [], [f"Objectives are {values!r:.80}; a list of them is expected."]
     parsed, problems = [], []
     for place, value in enumerate(values, 1):
         try:
             parsed.append(_parse(value, f"objective {place}"))
         except InferenceError as error:
             problems.append(str(error))
-    if problems:
-        raise InferenceError(" ".join(problems), errors=problems)
-    return parsed
+    return parsed, problems
 
 
 def check_objectives(runs: Sequence[Result], objectives: Sequence[Objective]) -> list[Outcome]:

@@ -30,6 +30,7 @@ from ansible_collections.llmops.inference.tests.awx.awx_job import (
     filled_in,
     links_of,
     survey_of,
+    workflow_status,
 )
 from ansible_collections.llmops.inference.tests.tools.environments import ROOT
 
@@ -229,16 +230,70 @@ def test_nothing_is_deployed_that_nobody_has_approved() -> None:
         assert [before[name] for name in deploys] == ["workflow_approval"]
 
 
-def test_a_deployment_that_fails_or_misses_an_objective_is_undone() -> None:
-    for workflow in WORKFLOWS:
-        nodes = {node["identifier"]: node for node in workflow["nodes"]}
-        by_name = {node["unified_job_template"]["name"]: node for node in nodes.values()}
-        assert [nodes[link["identifier"]] for link in links_of(by_name["vLLM deploy"], "success_nodes")] == [
-            by_name["vLLM validate"]
-        ]
-        for name in ("vLLM deploy", "vLLM validate"):
-            undone_by = [nodes[link["identifier"]] for link in links_of(by_name[name], "failure_nodes")]
-            assert undone_by == [by_name["vLLM rollback"]]
+def endings(workflow: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the statuses of the nodes that run, for every way in which each of them may end.
+
+    The playbook of one job template always fails, which a test of its own shows.
+    """
+    nodes = {node["identifier"]: node for node in workflow["nodes"]}
+    first = nodes.keys() - {link["identifier"] for node in nodes.values() for link in links_of(node)}
+
+    def ways(waiting: list[str], ended: dict[str, str]) -> Iterator[dict[str, str]]:
+        if not waiting:
+            yield ended
+            return
+        name, *rest = waiting
+        fails = nodes[name]["unified_job_template"]["name"] == "vLLM release failed"
+        for status, kind in (("failed", "failure_nodes"), *([] if fails else [("successful", "success_nodes")])):
+            follow = [link["identifier"] for link in links_of(nodes[name], kind, "always_nodes")]
+            yield from ways(rest + [item for item in follow if item not in ended], {**ended, name: status})
+
+    return list(ways(sorted(first), {}))
+
+
+RELEASE = next(workflow for workflow in WORKFLOWS if workflow["name"] == "vLLM release")
+
+
+def test_only_a_release_in_which_every_job_succeeded_is_green() -> None:
+    green = [ended for ended in endings(RELEASE) if workflow_status(RELEASE, ended) == "successful"]
+    assert green == [dict.fromkeys(("plan", "approval", "deploy", "validate"), "successful")]
+
+
+def test_no_path_from_a_failed_deployment_or_validation_ends_green() -> None:
+    failed = [ended for ended in endings(RELEASE) if "failed" in (ended.get("deploy"), ended.get("validate"))]
+    assert len(failed) == 5, "a rollback after either that succeeds or fails, and a release that stays"
+    assert {workflow_status(RELEASE, ended) for ended in failed} == {"failed"}
+    assert all(ended.keys() & {"undone", "not_judged"} for ended in failed), "the end says why"
+
+
+def test_nothing_is_undone_but_what_failed_to_deploy_or_misses_an_objective() -> None:
+    for ended in endings(RELEASE):
+        undone = ended.get("deploy") == "failed" or ended.get("verdict") == "failed"
+        assert ("rollback" in ended) is undone
+        assert ("not_judged" in ended) is (ended.get("verdict") == "successful")
+
+
+@pytest.mark.parametrize(
+    ("node", "links"),
+    [
+        ("rollback", {}),  # as it was: deploy and rollback well, and the workflow green
+        ("verdict", {"failure_nodes": [{"identifier": "rollback"}]}),
+        ("validate", {"always_nodes": [{"identifier": "verdict"}]}),
+    ],
+)
+def test_a_workflow_that_ends_green_after_a_failure_would_be_found(node: str, links: dict[str, Any]) -> None:
+    spoilt = copy.deepcopy(RELEASE)
+    (found,) = [item for item in spoilt["nodes"] if item["identifier"] == node]
+    found["related"] = links
+    green = [ended for ended in endings(spoilt) if workflow_status(spoilt, ended) == "successful"]
+    assert [ended for ended in green if "failed" in ended.values()] or len(green) != 1
+
+
+def test_jobs_without_hosts_ask_for_no_hosts() -> None:
+    """With a limit to some host they would run nowhere, which is a success."""
+    for name, template in TEMPLATES.items():
+        (play, *_rest) = yaml.safe_load((ROOT / template["playbook"]).read_text(encoding="utf-8"))
+        assert template.get("prompts", True) is (play.get("hosts") != "localhost"), name
 
 
 def documentation(path: Path) -> dict[str, Any]:
