@@ -12,7 +12,7 @@ from typing import Any, Callable
 from ._deployment import tickets
 from ._errors import InferenceError
 from ._generation import File, GenerationStore
-from ._installed import ENGINE_RECORD
+from ._installed import ENGINE_RECORD, is_ours
 from ._needs import Needs
 from ._places import NEEDS_FILE
 from ._transaction import Transaction
@@ -87,10 +87,12 @@ def refuse_unusable(store: GenerationStore, number: int, has_image: HasImage) ->
 
 
 def engines(store: GenerationStore, root: str) -> set[str]:
-    """The directories below ``root`` whose engines the generations run."""
+    """The directories below ``root`` whose engines the generations run, those aside that the role has not made."""
     needs = [_needs(store.read(number)) for number in store.numbers()]
     trees = {Path(program).parents[1] for found in needs if found for program in found.programs}
-    return {str(tree) for tree in trees if tree.parent == Path(root) and (tree / ENGINE_RECORD).exists()}
+    return {
+        str(tree) for tree in trees if tree.parent == Path(root) and (tree / ENGINE_RECORD).exists() and is_ours(tree)
+    }
 
 
 def images(store: GenerationStore) -> set[str]:

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes engine.json: which engine this is, and every long flag of its `vllm serve`, asked of its own parser.
 
-Arguments: the file to write, the distribution that holds the engine, the accelerator it is built for; and the id of the
-image that it is in, if it is in one. Run by the interpreter of the engine's virtual environment, or of the image.
+Arguments: the file to write, the distribution that holds the engine, the accelerator it is built for; the id of the
+image that it is in, if it is in one; and --adopted for an engine that was there before the role. Run by the interpreter
+of the engine's virtual environment, or of the image.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ import platform
 import sys
 from pathlib import Path
 from typing import Any
+
+# Said of an engine that the role did not install, and that it therefore never deletes.
+ADOPTED = "--adopted"
 
 
 def serve_flags() -> tuple[list[str], list[str]]:
@@ -63,6 +67,8 @@ def read_from(distribution: str) -> dict[str, str]:
 
     As long as it is the same, so is the engine.
     """
+    if installed(distribution) is None:
+        sys.exit(f"{sys.prefix} has no distribution {distribution}, so that no engine can be recorded")
     # Found by its place: that list has to be no list that Python can read, it only has to be the same.
     found = importlib.metadata.distribution(distribution)
     name = f"{distribution.replace('-', '_')}-{found.version}.dist-info"
@@ -71,13 +77,19 @@ def read_from(distribution: str) -> dict[str, str]:
     return {str(record.relative_to(Path(sys.prefix).resolve())): digest}
 
 
+def installed(distribution: str) -> str | None:
+    """Return the version of a distribution beside the engine; None without."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def in_image(image: str, distribution: str) -> dict[str, str]:
     """Return what an engine in an image says of itself, whose maker chose distribution and accelerator."""
     from vllm import platforms  # noqa: PLC0415  (as above)
 
-    try:
-        importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
+    if installed(distribution) is None:
         distribution = "vllm"  # also for the CPU, in the images that its project makes
     accelerator = "cpu" if platforms.current_platform.is_cpu() else "cuda"
     return {"accelerator": accelerator, "distribution": distribution, "image": image}
@@ -85,7 +97,8 @@ def in_image(image: str, distribution: str) -> dict[str, str]:
 
 def main() -> None:
     """Describe the engine and write the file in one step, so that it is there whole or not at all."""
-    destination, distribution, accelerator, *image = sys.argv[1:]
+    arguments = [argument for argument in sys.argv[1:] if argument != ADOPTED]
+    destination, distribution, accelerator, *image = arguments
     if image:
         description: dict[str, Any] = in_image(image[0], distribution)
     else:
@@ -93,7 +106,10 @@ def main() -> None:
             "accelerator": accelerator,
             "distribution": distribution,
             "read_from": read_from(distribution),
+            "adopted": ADOPTED in sys.argv,
         }
+    if ADOPTED in sys.argv:
+        description["ray"] = installed("ray")
     description["flags"], description["numbers"] = serve_flags()
     description["python"] = platform.python_version()
     description["version"] = importlib.metadata.version(description["distribution"])
