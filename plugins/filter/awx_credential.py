@@ -46,9 +46,9 @@ _value:
 
 def awx_credential(description: str, current: Mapping[str, Any] | None = None, secret: str = "") -> dict[str, Any]:
     """Return the description, and whether the secret differs."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils import _awx
+    from ansible_collections.llmops.inference.plugins.plugin_utils._awx import objects
 
-    return _awx.credential(description, current or {}, secret)
+    return objects.credential(description, current or {}, secret)
 
 
 class FilterModule:

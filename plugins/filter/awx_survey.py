@@ -58,9 +58,9 @@ def awx_survey(
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Return the survey, and what of it was edited."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils import _awx
+    from ansible_collections.llmops.inference.plugins.plugin_utils._awx import objects
 
-    return _awx.survey(_awx.with_profiles(questions, variables), current or {}, overwrite=overwrite)
+    return objects.survey(objects.with_profiles(questions, variables), current or {}, overwrite=overwrite)
 
 
 class FilterModule:

@@ -70,9 +70,9 @@ _value:
 
 def objective_problems(stated: object, **about: Any) -> list[str]:
     """Return a sentence for each mistake."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils import _objective_problems
+    from ansible_collections.llmops.inference.plugins.plugin_utils._report import objective_problems as found
 
-    return _objective_problems.objective_problems(stated, **{**about, "services": list(about["services"])})
+    return found.objective_problems(stated, **{**about, "services": list(about["services"])})
 
 
 class FilterModule:

@@ -41,9 +41,9 @@ _value:
 
 def release_end(published: Mapping[str, Any]) -> dict[str, Any]:
     """Return the end of a release."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils import _release
+    from ansible_collections.llmops.inference.plugins.plugin_utils._awx import release
 
-    return _release.release_end(published)
+    return release.release_end(published)
 
 
 class FilterModule:

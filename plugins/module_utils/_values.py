@@ -105,6 +105,14 @@ def as_flag(value: Any) -> bool | None:
     return _FLAGS.get(value.strip().lower()) if isinstance(value, str) else None
 
 
+def canonical_number(value: Any) -> Any:
+    """Return the value of a flag that takes a number: 1 for 1.0 and "1.0"; anything else is returned as it is."""
+    number = as_number(value)
+    if number is None or is_whole(value):
+        return value
+    return int(number) if number.is_integer() else number
+
+
 def merged(value: Any) -> Any:
     """Return plain data with whole numbers as integers at any depth, so that 1 and 1.0 have one digest."""
     if isinstance(value, float) and value.is_integer():
@@ -147,3 +155,9 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 def shown(value: Any) -> str:
     """Return ``value`` as an error shows it: one short line, whatever its size or depth."""
     return _SHORT.repr(value)
+
+
+GIB = 1 << 30
+
+
+MIB = 1 << 20

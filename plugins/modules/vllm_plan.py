@@ -446,17 +446,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmops.inference.plugins.module_utils._active_plan import plan_of_this_host
-from ansible_collections.llmops.inference.plugins.module_utils._approval import approval
 from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS, PLAN_OPTIONS
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.active_plan import plan_of_this_host
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.inputs import read_machine, read_models
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._ground import read_ground
-from ansible_collections.llmops.inference.plugins.module_utils._layout import parse_layout
-from ansible_collections.llmops.inference.plugins.module_utils._placement import inputs_digest
-from ansible_collections.llmops.inference.plugins.module_utils._plan import Plan
-from ansible_collections.llmops.inference.plugins.module_utils._survey import read_models
-from ansible_collections.llmops.inference.plugins.module_utils._systemd import RunCommand
-from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology
+from ansible_collections.llmops.inference.plugins.module_utils._gpu.topology import Topology
+from ansible_collections.llmops.inference.plugins.module_utils._host.systemd import RunCommand
+from ansible_collections.llmops.inference.plugins.module_utils._plan.approval import approval
+from ansible_collections.llmops.inference.plugins.module_utils._plan.layout import parse_layout
+from ansible_collections.llmops.inference.plugins.module_utils._plan.plan import Plan
+from ansible_collections.llmops.inference.plugins.module_utils._plan.planner import inputs_digest
 
 OPTIONS = {
     **PLAN_OPTIONS,
@@ -480,7 +479,7 @@ def make_plan(params: Mapping[str, Any], run: RunCommand) -> Planned:
     """Return the plan that a deployment would carry out now: the active one where that stays, or a new one."""
     services = parse_layout(params["services"], params["accelerator"])
     models = read_models(services)
-    ground = read_ground(params, run)
+    ground = read_machine(params, run)
     stated = (services, ground.usable, models, ground.settings)
     elsewhere = params.get("topology") is not None or params.get("used_by_others") is not None
     active = None if elsewhere else plan_of_this_host(inputs_digest(*stated))

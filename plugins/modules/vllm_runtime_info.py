@@ -126,8 +126,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._installed import (
+from ansible_collections.llmops.inference.plugins.module_utils._engine.installed import (
     TOOLS,
     account_exists,
     contents,
@@ -136,7 +135,8 @@ from ansible_collections.llmops.inference.plugins.module_utils._installed import
     is_ours,
     tools_record,
 )
-from ansible_collections.llmops.inference.plugins.module_utils._podman import Podman
+from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.module_utils._host.podman import Podman
 
 OPTIONS = {
     "root": {"type": "path", "default": "/opt/vllm"},
