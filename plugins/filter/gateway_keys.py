@@ -57,7 +57,7 @@ def gateway_keys(
     keys: Sequence[Mapping[str, Any]], requests_per_minute: int, sequences_per_minute: int = 60_000
 ) -> list[dict[str, Any]]:
     """Return the keys, hashed."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._gateway import keys_of
+    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.gateway import keys_of
 
     try:
         return keys_of(keys, requests_per_minute, sequences_per_minute)
