@@ -151,8 +151,8 @@ def test_a_service_is_named_once() -> None:
 
 def test_keys_are_kept_as_hashes() -> None:
     digest = hashlib.sha256(KEY.encode()).hexdigest()
-    given = [{"name": "alice", "key": KEY}, {"name": "bob", "sha256": "AB" * 32, "requests_per_minute": "5"}]
-    given[1]["sequences_per_minute"] = 7
+    bob = {"name": "bob", "sha256": "AB" * 32, "requests_per_minute": "5", "sequences_per_minute": 7}
+    given: list[dict[str, Any]] = [{"name": "alice", "key": KEY}, bob]
     assert keys_of(given, 600, 60000) == [
         {"name": "alice", "sha256": digest, "requests_per_minute": 600, "sequences_per_minute": 60000},
         {"name": "bob", "sha256": "ab" * 32, "requests_per_minute": 5, "sequences_per_minute": 7},
