@@ -20,14 +20,20 @@ description:
   - No message shows a key or a hash.
 options:
   _input:
-    description: The keys, each with C(name), C(key) or C(sha256), and C(requests_per_minute) where it has its own.
+    description:
+      - The keys, each with C(name) and with C(key) or C(sha256).
+      - A key with limits of its own has C(requests_per_minute) or C(sequences_per_minute).
     type: list
     elements: dict
     required: true
   requests_per_minute:
-    description: The limit of those that state none.
+    description: The requests of those that state none.
     type: int
     required: true
+  sequences_per_minute:
+    description: The sequences of those that state none.
+    type: int
+    default: 60000
 """
 
 EXAMPLES = r"""
@@ -39,7 +45,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: One entry per key, with C(name), C(sha256) and C(requests_per_minute).
+  description: One entry per key, with C(name), C(sha256), C(requests_per_minute) and C(sequences_per_minute).
   type: list
   elements: dict
 """

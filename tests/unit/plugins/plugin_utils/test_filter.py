@@ -17,7 +17,19 @@ from ansible_collections.llmops.inference.plugins.plugin_utils._filter import la
 
 PACKAGE = plan_table.__name__.rpartition(".")[0]
 # These still hold their own imports.
-OWN = {"plan_html", "plan_table", "report_html", "report_junit", "report_table", "with_geometry"}
+OWN = {
+    "awx_credential",
+    "awx_survey",
+    "objective_problems",
+    "plan_html",
+    "plan_table",
+    "release_end",
+    "report_html",
+    "report_junit",
+    "report_table",
+    "survey_answer",
+    "with_geometry",
+}
 FILTERS = sorted({file.stem for file in Path(plan_table.__file__).parent.glob("[!_]*.py")} - OWN)
 
 
