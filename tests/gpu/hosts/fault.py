@@ -33,7 +33,7 @@ GIB = 1 << 30
 
 def systemctl(*words: str) -> str:
     """Run systemctl and return what it prints."""
-    return subprocess.run(["systemctl", *words], capture_output=True, text=True).stdout
+    return subprocess.run(["systemctl", *words], check=False, capture_output=True, text=True).stdout
 
 
 def unit(service: str) -> str:

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The collection on a GPU host of an inventory: deploy, run again, plan after a recorded start, break things.
 
-``run.py --inventory INVENTORY --out DIRECTORY SCENARIO...`` plays the collection's own playbooks on the one host of group
-``vllm`` and keeps every log, what the host tells of its services after each step, and the journal of the units. The
+``run.py --inventory INVENTORY --out DIRECTORY SCENARIO...`` plays the collection's own playbooks on the one host of
+group ``vllm`` and keeps every log, what the host tells of its services after each step, and the journal of the units. The
 host may be any GPU host, or a box (README.md in tests/gpu/box). Its services restart and fail on purpose.
 """
 
@@ -43,7 +43,9 @@ class Run:
             "-i",
             self._asked.inventory,
         ]
-        return subprocess.run([*command, *words], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        return subprocess.run(
+            [*command, *words], check=False, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
 
     def play(self, name: str, *words: str) -> bool:
         """Play one playbook; return whether it succeeded."""
@@ -71,7 +73,7 @@ class Run:
         """Do one thing to a service on the host; keep what was lost and what the incident says."""
         began = time.time()
         words = f"{FAULT} {fault} {service} --services {ports}"
-        answer = self._module(name, "ansible.builtin.script", f"cmd={json.dumps(words)} executable=python3")
+        answer = self._module(name, "ansible.builtin.script", json.dumps({"cmd": words, "executable": "python3"}))
         try:
             result = json.loads(answer["stdout"].strip().splitlines()[-1])
         except (KeyError, ValueError, IndexError):
