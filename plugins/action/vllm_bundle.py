@@ -14,17 +14,17 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible_collections.llmops.inference.plugins.module_utils._bundle_check import check_all, read
-from ansible_collections.llmops.inference.plugins.module_utils._bundle_digests import Digests
-from ansible_collections.llmops.inference.plugins.module_utils._bundle_manifest import (
-    MANIFEST_FILE,
+from ansible_collections.llmops.inference.plugins.module_utils._bundle.check import check_all, read
+from ansible_collections.llmops.inference.plugins.module_utils._bundle.digests import Digests
+from ansible_collections.llmops.inference.plugins.module_utils._bundle.manifest import (
+    BUNDLE_MANIFEST_FILE,
     SIGNATURE_FILE,
-    Manifest,
+    BundleManifest,
     check_pin,
 )
-from ansible_collections.llmops.inference.plugins.module_utils._bundle_parts import refuse_without_room
+from ansible_collections.llmops.inference.plugins.module_utils._bundle.parts import refuse_without_room
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._bundle_signature import check_signature
+from ansible_collections.llmops.inference.plugins.plugin_utils._action.bundle_signature import check_signature
 
 # What lies on the host twice for a moment at the most, unless a single file has more (bytes).
 _BATCH_BYTES = 2 << 30
@@ -48,8 +48,8 @@ class ActionModule(ActionBase):
         directory = Path(str(arguments["directory"])).expanduser()
         on_host = boolean(arguments.get("on_host", False))
         content, signature = self._from_host(directory, task_vars) if on_host else self._from_here(directory)
-        manifest = Manifest.from_bytes(content, str(directory / MANIFEST_FILE))
-        check_pin(content, arguments.get("manifest_sha256") or "", str(directory / MANIFEST_FILE))
+        manifest = BundleManifest.from_bytes(content, str(directory / BUNDLE_MANIFEST_FILE))
+        check_pin(content, arguments.get("manifest_sha256") or "", str(directory / BUNDLE_MANIFEST_FILE))
         if arguments.get("allowed_signers"):
             check_signature(content, signature, Path(arguments["allowed_signers"]).expanduser())
         if not on_host:
@@ -72,13 +72,13 @@ class ActionModule(ActionBase):
     def _from_host(self, directory: Path, task_vars: dict[str, Any]) -> tuple[bytes, bytes | None]:
         """Return the same, of one on the host."""
         found = []
-        for name in (MANIFEST_FILE, SIGNATURE_FILE):
+        for name in (BUNDLE_MANIFEST_FILE, SIGNATURE_FILE):
             arguments = {"src": str(directory / name)}
             answer = self._execute_module("ansible.builtin.slurp", module_args=arguments, task_vars=task_vars)
             found.append(None if answer.get("failed") else base64.b64decode(answer["content"]))
         if found[0] is None:
             raise InferenceError(
-                f"{directory} on the host holds no bundle: it has no {MANIFEST_FILE} that can be read."
+                f"{directory} on the host holds no bundle: it has no {BUNDLE_MANIFEST_FILE} that can be read."
             )
         return found[0], found[1]
 

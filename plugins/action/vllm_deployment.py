@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.llmops.inference.plugins.plugin_utils._follow import FollowingAction
+from ansible_collections.llmops.inference.plugins.plugin_utils._action.follow import FollowingAction
 
 
 class ActionModule(FollowingAction):

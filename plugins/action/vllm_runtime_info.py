@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.llmops.inference.plugins.plugin_utils._refusing import RefusingAction
+from ansible_collections.llmops.inference.plugins.plugin_utils._action.refusing import RefusingAction
 
 
 class ActionModule(RefusingAction):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Documented for ``plugin_utils/_refusing.py``, which reads it."""
+    """Documented for ``plugin_utils/_action/refusing.py``, which reads it."""
 
     DOCUMENTATION = r"""
 options:

@@ -67,15 +67,16 @@ def batch_sizes(
     fleet: Sequence[str] | None = None,
 ) -> list[int]:
     """Return the sizes; a floor that cannot be kept is refused."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils import _batches
-    from ansible_collections.llmops.inference.plugins.plugin_utils._gateway import layout_of, model_of
+    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet import batches
+    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.gateway import model_of
+    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.layout import layout_of
 
     try:
         models = {
             host: [model_of(service) for service in layout_of(variables[host])]
             for host in dict.fromkeys([*(fleet or ()), *hosts])
         }
-        return _batches.batch_sizes(hosts, models, floor)
+        return batches.batch_sizes(hosts, models, floor)
     except InferenceError as error:
         raise AnsibleFilterError(str(error)) from error
 

@@ -43,7 +43,7 @@ _value:
 
 def comparison_turns(rounds: int, seed: int = 0) -> list[dict[str, Any]]:
     """Return the turns of so many rounds."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._statistics import schedule
+    from ansible_collections.llmops.inference.plugins.plugin_utils._report.statistics import schedule
 
     if rounds < 1:
         raise AnsibleFilterError(f"There are {rounds} rounds; at least 1 is expected.")

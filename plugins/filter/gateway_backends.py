@@ -48,7 +48,7 @@ _value:
 
 def gateway_backends(services: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the backends."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._gateway import backends_of
+    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.gateway import backends_of
 
     try:
         return backends_of(services)

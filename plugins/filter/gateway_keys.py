@@ -49,7 +49,7 @@ _value:
 
 def gateway_keys(keys: Sequence[Mapping[str, Any]], requests_per_minute: int) -> list[dict[str, Any]]:
     """Return the keys, hashed."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._gateway import keys_of
+    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.gateway import keys_of
 
     try:
         return keys_of(keys, requests_per_minute)

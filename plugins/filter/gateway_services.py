@@ -56,7 +56,7 @@ def gateway_services(
     hosts: Sequence[str], variables: Mapping[str, Mapping[str, Any]], gateway: str
 ) -> list[dict[str, Any]]:
     """Return the services; one that the gateway cannot reach is refused."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._gateway import services_of
+    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.gateway import services_of
 
     try:
         return services_of(hosts, variables, gateway)

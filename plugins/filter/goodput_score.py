@@ -45,9 +45,9 @@ _value:
 
 def goodput_score(runs: Sequence[Mapping[str, Any]], within: Mapping[str, Any] | None = None) -> float:
     """Return the score of these runs."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._report import read_results
-    from ansible_collections.llmops.inference.plugins.plugin_utils._tuning import goodput_score as scored
-    from ansible_collections.llmops.inference.plugins.plugin_utils._tuning import read_within
+    from ansible_collections.llmops.inference.plugins.plugin_utils._report.report import read_results
+    from ansible_collections.llmops.inference.plugins.plugin_utils._tuning.search import goodput_score as scored
+    from ansible_collections.llmops.inference.plugins.plugin_utils._tuning.search import read_within
 
     try:
         return scored(read_results(runs), read_within(within or {}))

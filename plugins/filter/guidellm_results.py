@@ -62,11 +62,15 @@ _value:
 
 def guidellm_results(content: object, service: str, model: str, scenario: str = "standard") -> list[dict[str, Any]]:
     """Return the services of a file."""
-    from ansible_collections.llmops.inference.plugins.module_utils._guidellm_file import read_guidellm_file
-    from ansible_collections.llmops.inference.plugins.module_utils._result import SCENARIOS, ServiceResult, plain
+    from ansible_collections.llmops.inference.plugins.module_utils._benchmark.guidellm_file import read_guidellm_file
+    from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import (
+        SCENARIO_NAMES,
+        ServiceResult,
+        plain,
+    )
 
-    if scenario not in SCENARIOS:
-        raise AnsibleFilterError(f"scenario is {scenario!r:.80}; one of {', '.join(SCENARIOS)} is expected.")
+    if scenario not in SCENARIO_NAMES:
+        raise AnsibleFilterError(f"scenario is {scenario!r:.80}; one of {', '.join(SCENARIO_NAMES)} is expected.")
     try:
         found = read_guidellm_file(content)
     except InferenceError as error:

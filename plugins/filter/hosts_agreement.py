@@ -47,9 +47,9 @@ _value:
 
 def hosts_agreement(groups: Mapping[str, Sequence[str]], parts: Mapping[str, Any], forks: int) -> dict[str, list[str]]:
     """Return problems and services to restart."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._several_hosts import agreement
+    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.several_hosts import group_conflicts
 
-    return agreement(groups, parts, forks)
+    return group_conflicts(groups, parts, forks)
 
 
 class FilterModule:

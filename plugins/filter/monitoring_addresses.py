@@ -47,7 +47,7 @@ _value:
 
 def monitoring_addresses(hosts: Sequence[str], variables: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the addresses; a host without an IP address is refused."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._monitoring import addresses_of
+    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.monitoring import addresses_of
 
     try:
         return addresses_of(hosts, variables)

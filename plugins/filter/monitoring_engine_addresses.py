@@ -39,7 +39,7 @@ _value:
 
 def monitoring_engine_addresses(variables: Mapping[str, Any]) -> list[str]:
     """Return the addresses."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._monitoring import engine_addresses_of
+    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.monitoring import engine_addresses_of
 
     return engine_addresses_of(variables)
 

@@ -48,7 +48,7 @@ _value:
 
 def monitoring_gateways(hosts: Sequence[str], variables: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
     """Return the gateways."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._monitoring import gateways_of
+    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.monitoring import gateways_of
 
     try:
         return gateways_of(hosts, variables)

@@ -46,7 +46,7 @@ _value:
 
 def monitoring_targets(hosts: Sequence[str], variables: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
     """Return the targets."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._monitoring import targets_of
+    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.monitoring import targets_of
 
     try:
         return targets_of(hosts, variables)

@@ -67,7 +67,7 @@ def not_started_run(
     failure: Mapping[str, Any], scenarios: Sequence[str], started: str, host: str, **run: Any
 ) -> dict[str, Any]:
     """Return the run; ``run`` are ``side``, ``round`` and ``profile``."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._not_started import not_started
+    from ansible_collections.llmops.inference.plugins.plugin_utils._report.not_started import not_started
 
     try:
         return not_started(failure, scenarios, started=started, host=host, **run)

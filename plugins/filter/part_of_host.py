@@ -55,7 +55,7 @@ def part_of_host(
     layout: Sequence[Mapping[str, Any]], host: str, variables: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Return the services of the host."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._several_hosts import part_of
+    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.several_hosts import part_of
 
     try:
         return part_of(layout, host, variables)

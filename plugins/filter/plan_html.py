@@ -46,7 +46,7 @@ _value:
 
 def plan_html(hosts: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the page of these hosts' plans."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._page import page
+    from ansible_collections.llmops.inference.plugins.plugin_utils._plan_page.page import page
 
     if not isinstance(hosts, Mapping) or not all(
         isinstance(host, Mapping) and "plan" in host for host in hosts.values()

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.plugin_utils._table import GIB, table
+from ansible_collections.llmops.inference.plugins.module_utils._values import GIB
+from ansible_collections.llmops.inference.plugins.plugin_utils._table import table
 
 DOCUMENTATION = r"""
 name: plan_table

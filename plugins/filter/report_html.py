@@ -54,8 +54,8 @@ _value:
 
 def report_html(report: Mapping[str, Any], history: Sequence[Mapping[str, Any]] = ()) -> str:
     """Return the page of this report."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._report import is_report, read_results
-    from ansible_collections.llmops.inference.plugins.plugin_utils._report_page import report_page
+    from ansible_collections.llmops.inference.plugins.plugin_utils._report.page import report_page
+    from ansible_collections.llmops.inference.plugins.plugin_utils._report.report import is_report, read_results
 
     if not is_report(report):
         raise AnsibleFilterError("report_html takes the report that result_report returned.")

@@ -43,8 +43,8 @@ _value:
 
 def report_junit(report: Mapping[str, Any]) -> str:
     """Return the XML of this report's objectives."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._junit import junit
-    from ansible_collections.llmops.inference.plugins.plugin_utils._report import is_report
+    from ansible_collections.llmops.inference.plugins.plugin_utils._report.junit import junit
+    from ansible_collections.llmops.inference.plugins.plugin_utils._report.report import is_report
 
     if not is_report(report):
         raise AnsibleFilterError("report_junit takes the report that result_report returned.")

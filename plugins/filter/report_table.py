@@ -41,8 +41,8 @@ _value:
 
 def report_table(report: Mapping[str, Any]) -> list[str]:
     """Return the lines of this report."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._report import is_report
-    from ansible_collections.llmops.inference.plugins.plugin_utils._report_table import report_lines
+    from ansible_collections.llmops.inference.plugins.plugin_utils._report.report import is_report
+    from ansible_collections.llmops.inference.plugins.plugin_utils._report.table import report_lines
 
     if not is_report(report):
         raise AnsibleFilterError("report_table takes the report that result_report returned.")

@@ -112,8 +112,8 @@ def result_report(
     runs: Sequence[Mapping[str, Any]], objectives: Sequence[Mapping[str, Any]] = (), **settings: Any
 ) -> dict[str, Any]:
     """Return the report of these runs; ``settings`` are those of :class:`Settings`."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._comparison import read_settings
-    from ansible_collections.llmops.inference.plugins.plugin_utils._report import report
+    from ansible_collections.llmops.inference.plugins.plugin_utils._report.comparison import read_settings
+    from ansible_collections.llmops.inference.plugins.plugin_utils._report.report import report
 
     try:
         return report(runs, read_settings(settings), objectives)

@@ -39,7 +39,7 @@ _value:
 
 def tuning_file(report: Mapping[str, Any]) -> str:
     """Return it for this report."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._tuning import review_file
+    from ansible_collections.llmops.inference.plugins.plugin_utils._tuning.search import review_file
 
     if not isinstance(report, Mapping) or "trials" not in report:
         raise AnsibleFilterError("tuning_file takes the report that tuning_report returned.")

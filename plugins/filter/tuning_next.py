@@ -55,7 +55,7 @@ _value:
 
 def tuning_next(trials: Sequence[Mapping[str, Any]], candidates: int, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the next step."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._tuning import most_trials, next_step
+    from ansible_collections.llmops.inference.plugins.plugin_utils._tuning.search import most_trials, next_step
 
     try:
         if "seconds_left" not in settings:

@@ -63,8 +63,8 @@ def tuning_report(
     runs: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> dict[str, Any]:
     """Return the report."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._report import read_results
-    from ansible_collections.llmops.inference.plugins.plugin_utils._tuning import tuning_report as reported
+    from ansible_collections.llmops.inference.plugins.plugin_utils._report.report import read_results
+    from ansible_collections.llmops.inference.plugins.plugin_utils._tuning.search import tuning_report as reported
 
     try:
         read = {number: read_results(found) for number, found in runs.items() if found}

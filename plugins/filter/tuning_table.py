@@ -40,7 +40,7 @@ _value:
 
 def tuning_table(report: Mapping[str, Any]) -> list[str]:
     """Return it for this report."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._tuning import tuning_lines
+    from ansible_collections.llmops.inference.plugins.plugin_utils._tuning.search import tuning_lines
 
     if not isinstance(report, Mapping) or "trials" not in report:
         raise AnsibleFilterError("tuning_table takes the report that tuning_report returned.")

@@ -53,7 +53,7 @@ _value:
 
 def unparted_batches(serial: Any, hosts: Sequence[str], variables: Mapping[str, Mapping[str, Any]]) -> Any:
     """Return the batches."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._several_hosts import unparted
+    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.several_hosts import unparted
 
     try:
         return unparted(serial, hosts, variables)

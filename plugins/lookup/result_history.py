@@ -43,7 +43,7 @@ from typing import Any
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.plugin_utils._history import read_history
+from ansible_collections.llmops.inference.plugins.plugin_utils._report.history import read_runs
 
 
 class LookupModule(LookupBase):
@@ -53,6 +53,6 @@ class LookupModule(LookupBase):
         """Return the runs below the directories."""
         self.set_options(var_options=variables, direct=kwargs)
         try:
-            return read_history(terms, self.get_option("newest"))
+            return read_runs(terms, self.get_option("newest"))
         except InferenceError as error:
             raise AnsibleLookupError(str(error)) from error

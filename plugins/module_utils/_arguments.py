@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ._gpu_health import ANSWERS, DEFAULT_ANSWERS
-from ._multi_node import EXECUTORS
-from ._plan import ACCELERATORS, CALIBRATION, ON_OVERCOMMIT, Settings
+from ._gpu.health import ANSWERS, DEFAULT_ANSWERS
+from ._plan.multi_node import EXECUTORS
+from ._plan.plan import ACCELERATORS, CALIBRATION, ON_OVERCOMMIT, Settings
 
 # Values that may be a number or a word are raw: ``_layout`` reads them, whatever a template made of them.
 SERVICE_OPTIONS: dict[str, Any] = {

@@ -23,7 +23,7 @@ RAY_UNITS = (RAY_HEAD_UNIT, RAY_WORKER_UNIT)
 TARGET_FILE = f"systemd/{TARGET_UNIT}"
 RECOVER_FILE = f"systemd/{RECOVER_UNIT}"
 # Below it: what systemd reads, and what podman's generator makes units of.
-UNITS = "systemd"
+UNITS_DIRECTORY = "systemd"
 QUADLETS = "containers"
 
 

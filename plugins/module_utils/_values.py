@@ -126,3 +126,9 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 def shown(value: Any) -> str:
     """Return ``value`` as an error shows it: one short line, whatever its size or depth."""
     return _SHORT.repr(value)
+
+
+GIB = 1 << 30
+
+
+MIB = 1 << 20

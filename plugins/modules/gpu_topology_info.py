@@ -294,7 +294,7 @@ topology:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmops.inference.plugins.module_utils._nvml import import_from, read_topology
+from ansible_collections.llmops.inference.plugins.module_utils._gpu.nvml import import_from, read_topology
 
 
 def main() -> None:

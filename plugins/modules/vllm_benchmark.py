@@ -219,17 +219,18 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS
+from ansible_collections.llmops.inference.plugins.module_utils._benchmark.measurement import Measurement, clean_up
+from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import SCENARIO_NAMES, SIDES
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.host import Host
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._host import Host
-from ansible_collections.llmops.inference.plugins.module_utils._job import detach, locked
-from ansible_collections.llmops.inference.plugins.module_utils._measurement import Measurement, clean_up
-from ansible_collections.llmops.inference.plugins.module_utils._result import SCENARIOS, SIDES
-from ansible_collections.llmops.inference.plugins.module_utils._systemd import RunCommand
+from ansible_collections.llmops.inference.plugins.module_utils._host.job import detach
+from ansible_collections.llmops.inference.plugins.module_utils._host.lock import locked
+from ansible_collections.llmops.inference.plugins.module_utils._host.systemd import RunCommand
 
 OPTIONS = {
     **HOST_OPTIONS,
     "services": {"type": "list", "elements": "str", "default": []},
-    "scenario": {"type": "str", "default": "standard", "choices": list(SCENARIOS)},
+    "scenario": {"type": "str", "default": "standard", "choices": list(SCENARIO_NAMES)},
     "load": {
         "type": "dict",
         "default": {},

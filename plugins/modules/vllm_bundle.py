@@ -144,15 +144,18 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmops.inference.plugins.module_utils._bundle_digests import Digests
-from ansible_collections.llmops.inference.plugins.module_utils._bundle_manifest import MANIFEST_FILE, Manifest
-from ansible_collections.llmops.inference.plugins.module_utils._bundle_parts import Part, free_bytes, put
+from ansible_collections.llmops.inference.plugins.module_utils._bundle.digests import Digests
+from ansible_collections.llmops.inference.plugins.module_utils._bundle.manifest import (
+    BUNDLE_MANIFEST_FILE,
+    BundleManifest,
+)
+from ansible_collections.llmops.inference.plugins.module_utils._bundle.parts import Part, free_disk_bytes, put
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 
 _PYTHON = "import platform, sys; print('python%d.%d-%s' % (*sys.version_info[:2], platform.machine()))"
 
 
-def parts_of(module: AnsibleModule, manifest: Manifest) -> list[Part]:
+def parts_of(module: AnsibleModule, manifest: BundleManifest) -> list[Part]:
     """Return the parts with the names that stand for the host filled in, without those that are not in the bundle."""
     names: dict[str, str] = {}
     parts = []
@@ -191,7 +194,7 @@ def _release(module: AnsibleModule) -> str:
 def bring(module: AnsibleModule) -> dict[str, Any]:
     """Return the module's result; InferenceError for what is not as it was made."""
     params = module.params
-    manifest = Manifest.from_bytes(params["manifest"].encode(), f"{params['directory']}/{MANIFEST_FILE}")
+    manifest = BundleManifest.from_bytes(params["manifest"].encode(), f"{params['directory']}/{BUNDLE_MANIFEST_FILE}")
     parts = parts_of(module, manifest)
     source = Path(params["directory"]) if params["on_host"] else None
     brought = {name: Path(path) for name, path in params["brought"].items()}
@@ -204,7 +207,7 @@ def bring(module: AnsibleModule) -> dict[str, Any]:
             "parts": [part.path for part in parts],
             "changed_parts": progress.changed,
             "missing": progress.missing,
-            "room": {part.path: [str(part.dest), free_bytes(part.dest)] for part in parts if progress.missing},
+            "room": {part.path: [str(part.dest), free_disk_bytes(part.dest)] for part in parts if progress.missing},
             "read_bytes": digests.read_bytes,
         }
 

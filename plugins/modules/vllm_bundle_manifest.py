@@ -65,12 +65,12 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmops.inference.plugins.module_utils._bundle_check import entries
-from ansible_collections.llmops.inference.plugins.module_utils._bundle_digests import Digests
-from ansible_collections.llmops.inference.plugins.module_utils._bundle_manifest import (
-    MANIFEST_FILE,
+from ansible_collections.llmops.inference.plugins.module_utils._bundle.check import entries
+from ansible_collections.llmops.inference.plugins.module_utils._bundle.digests import Digests
+from ansible_collections.llmops.inference.plugins.module_utils._bundle.manifest import (
+    BUNDLE_MANIFEST_FILE,
     SIGNATURE_FILE,
-    Manifest,
+    BundleManifest,
     digest_of,
 )
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
@@ -82,12 +82,12 @@ def write(directory: Path, record: Optional[Path], check_mode: bool) -> dict[str
     odd = sorted(name for name, regular in found.items() if not regular)
     if odd:
         raise InferenceError(f"{directory / odd[0]} is no regular file: put there what it stands for, or remove it.")
-    paths = [directory / name for name in found if name not in (MANIFEST_FILE, SIGNATURE_FILE)]
+    paths = [directory / name for name in found if name not in (BUNDLE_MANIFEST_FILE, SIGNATURE_FILE)]
     digests = Digests(record or Path(os.devnull))
-    content = Manifest(
+    content = BundleManifest(
         {str(path.relative_to(directory)): digest for path, digest in digests.of(paths).items()}
     ).to_text()
-    path = directory / MANIFEST_FILE
+    path = directory / BUNDLE_MANIFEST_FILE
     changed = not path.exists() or path.read_text() != content
     if changed and not check_mode:
         if record:

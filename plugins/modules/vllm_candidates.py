@@ -119,18 +119,17 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS, PLAN_OPTIONS
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.inputs import read_machine, read_models
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._ground import read_ground
-from ansible_collections.llmops.inference.plugins.module_utils._layout import parse_layout
-from ansible_collections.llmops.inference.plugins.module_utils._search_space import (
-    Found,
+from ansible_collections.llmops.inference.plugins.module_utils._host.systemd import RunCommand
+from ansible_collections.llmops.inference.plugins.module_utils._plan.candidates import (
+    FoundCandidates,
     default_space,
     find_candidates,
     planner,
     read_space,
 )
-from ansible_collections.llmops.inference.plugins.module_utils._survey import read_models
-from ansible_collections.llmops.inference.plugins.module_utils._systemd import RunCommand
+from ansible_collections.llmops.inference.plugins.module_utils._plan.layout import parse_layout
 
 OPTIONS = {
     **PLAN_OPTIONS,
@@ -141,13 +140,13 @@ OPTIONS = {
 }
 
 
-def search(params: Mapping[str, Any], run: RunCommand) -> Found:
+def search(params: Mapping[str, Any], run: RunCommand) -> FoundCandidates:
     if params["most"] < 1:
         raise InferenceError(f"most is {params['most']}; at least 1 is expected.")
     layout, accelerator = params["services"], params["accelerator"]
     services = parse_layout(layout, accelerator)
     models = read_models(services)
-    ground = read_ground(params, run)
+    ground = read_machine(params, run)
     attempt = planner(lambda changed: ground.plan(changed, models, suggest=False), accelerator)
     space = read_space(params["space"], services) or default_space(services, attempt(layout), accelerator)
     return find_candidates(layout, space, attempt, params["most"], params["seed"])

@@ -317,17 +317,20 @@ from pathlib import Path
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmops.inference.plugins.module_utils import _kept
 from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS, PLAN_OPTIONS
-from ansible_collections.llmops.inference.plugins.module_utils._changes import Changes
-from ansible_collections.llmops.inference.plugins.module_utils._deployment import endpoints
+from ansible_collections.llmops.inference.plugins.module_utils._deploy import kept
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.changes import Changes
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.desired import Desired, desired, kept_desired
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.diff import disk_differences
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.host import Host
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.rows import deployed_rows
+from ansible_collections.llmops.inference.plugins.module_utils._engine.installed import forget_images
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError, NotInstalledError
-from ansible_collections.llmops.inference.plugins.module_utils._host import Host, Wanted
-from ansible_collections.llmops.inference.plugins.module_utils._installed import forget_images
-from ansible_collections.llmops.inference.plugins.module_utils._job import Lock, Report, detach, locked
+from ansible_collections.llmops.inference.plugins.module_utils._generation.files import endpoints
+from ansible_collections.llmops.inference.plugins.module_utils._generation.transaction import Transaction
+from ansible_collections.llmops.inference.plugins.module_utils._host.job import OnStep, detach
+from ansible_collections.llmops.inference.plugins.module_utils._host.lock import Lock, locked
 from ansible_collections.llmops.inference.plugins.module_utils._places import Paths
-from ansible_collections.llmops.inference.plugins.module_utils._rows import deployed_rows
-from ansible_collections.llmops.inference.plugins.module_utils._transaction import Transaction
 
 OPTIONS = {
     **PLAN_OPTIONS,
@@ -364,7 +367,7 @@ class Deploy:
         """Delete everything that deployments made."""
         deployment = self.host.deployment()
         with self._locked():
-            images = _kept.images(self.host.store)
+            images = kept.images(self.host.store)
             changed = deployment.present() if self.module.check_mode else deployment.remove()
             if not self.module.check_mode:
                 self._remove_unneeded(set(), images)
@@ -372,16 +375,16 @@ class Deploy:
 
     def present(self) -> dict[str, Any]:
         """Bring the layout into force."""
-        return self._transact(self.host.wanted)
+        return self._transact(lambda: desired(self.host))
 
     def rolled_back(self) -> dict[str, Any]:
         """Bring a kept generation into force again."""
-        return self._transact(lambda: self.host.kept(self.module.params["generation"]))
+        return self._transact(lambda: kept_desired(self.host, self.module.params["generation"]))
 
     def _locked(self) -> AbstractContextManager[Lock]:
         return locked(self.module.params["requested_by"] or "")
 
-    def _transact(self, choose: Callable[[], Wanted]) -> dict[str, Any]:
+    def _transact(self, choose: Callable[[], Desired]) -> dict[str, Any]:
         with self._locked() as lock:
             interrupted = self.host.record.read()
             try:
@@ -393,7 +396,7 @@ class Deploy:
                 raise
             result = self._result(wanted, changes, interrupted)
             if self.module._diff:
-                result["diff"] = self.host.diff(changes, wanted)
+                result["diff"] = disk_differences(self.host, changes, wanted)
             if self.module.check_mode:
                 return result
             if changes.any and self.module.params["detach"]:
@@ -403,7 +406,7 @@ class Deploy:
                 }
             return {**result, **self._apply(wanted, changes, lambda service, text: None)}
 
-    def _decide(self, choose: Callable[[], Wanted]) -> tuple[Wanted, Changes]:
+    def _decide(self, choose: Callable[[], Desired]) -> tuple[Desired, Changes]:
         wanted = choose()
         for warning in wanted.plan.warnings if wanted.plan else ():
             self.module.warn(warning)
@@ -413,12 +416,12 @@ class Deploy:
         self.host.refuse_unfit(changes, wanted)
         return wanted, changes
 
-    def _apply(self, wanted: Wanted, changes: Changes, report: Report) -> dict[str, Any]:
+    def _apply(self, wanted: Desired, changes: Changes, report: OnStep) -> dict[str, Any]:
         deployment = self.host.transaction(wanted, report)
         generation = self.host.store.current()
         if changes.any:
-            engines = _kept.engines(self.host.store, self.module.params["engine_root"])
-            images = _kept.images(self.host.store)
+            engines = kept.engines(self.host.store, self.module.params["engine_root"])
+            images = kept.images(self.host.store)
             generation = deployment.apply(
                 changes, wanted.files, self.module.params["keep_generations"], kept=wanted.number
             )
@@ -429,25 +432,25 @@ class Deploy:
         return {"services": rows, "generation": generation}
 
     def _remove_unneeded(
-        self, engines: set[str], images: set[str], report: Report = lambda service, text: None
+        self, engines: set[str], images: set[str], report: OnStep = lambda service, text: None
     ) -> None:
         """Remove those engines and images that no generation runs any more, where the user wants that."""
         if not self.module.params["remove_engines"]:
             return
         root = self.module.params["engine_root"]
-        for tree in engines - _kept.engines(self.host.store, root):
+        for tree in engines - kept.engines(self.host.store, root):
             report("host", f"removing {tree}")
             shutil.rmtree(tree, ignore_errors=True)
-        unneeded = images - _kept.images(self.host.store)
+        unneeded = images - kept.images(self.host.store)
         forget_images(Path(root), unneeded)
         for image in unneeded:
             report("host", f"removing the image {image}")
             self.host.podman.remove_image(image)
 
-    def _recover(self, report: Report) -> dict[str, Any]:
+    def _recover(self, report: OnStep) -> dict[str, Any]:
         return self.host.deployment(report).recover()
 
-    def _result(self, wanted: Wanted, changes: Changes, interrupted: Transaction | None) -> dict[str, Any]:
+    def _result(self, wanted: Desired, changes: Changes, interrupted: Transaction | None) -> dict[str, Any]:
         if interrupted:
             self.module.warn(
                 f"the transaction to generation {interrupted.after} that {interrupted.by} began "

@@ -429,8 +429,9 @@ incident_rates:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.host import Host
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.status import describe
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError, NotInstalledError
-from ansible_collections.llmops.inference.plugins.module_utils._host import Host
 
 OPTIONS = {
     **HOST_OPTIONS,
@@ -443,7 +444,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     try:
         host = Host(module.params, lambda command: module.run_command(list(command), expand_user_and_vars=False))
-        result = host.describe(module.params["measure"], module.params["incidents_since"])
+        result = describe(host, module.params["measure"], module.params["incidents_since"])
     except NotInstalledError:
         empty: dict[str, list[object]] = {"generations": [], "services": [], "incidents": [], "incident_rates": []}
         result = {"generation": None, "transaction": None, "plan": None, **empty}

@@ -120,9 +120,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._haproxy import (
+from ansible_collections.llmops.inference.plugins.module_utils._gateway.haproxy import (
     MASTER_SOCKET,
-    STATE_FILE,
+    SERVER_STATE_FILE,
     Gateway,
     Server,
     last_ones,
@@ -198,7 +198,7 @@ def main() -> None:
             "timeout": {"type": "float", "default": 300},
             "allow_last": {"type": "bool", "default": False},
             "socket": {"type": "path", "default": MASTER_SOCKET},
-            "state_file": {"type": "path", "default": STATE_FILE},
+            "state_file": {"type": "path", "default": SERVER_STATE_FILE},
         },
         supports_check_mode=True,
     )

@@ -103,7 +103,7 @@ models:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmops.inference.plugins.module_utils._model_files import look
+from ansible_collections.llmops.inference.plugins.module_utils._model.directory import inspect_models
 
 OPTIONS = {
     "models": {
@@ -130,7 +130,7 @@ OPTIONS = {
 def main() -> None:
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     user = module.params["user"]
-    found = look(module.params["models"], module.params["directory"], user)
+    found = inspect_models(module.params["models"], module.params["directory"], user)
     bad = [model for model in found if model["problem"] and not model["fetch"]]
     if bad:
         module.fail_json(

@@ -431,13 +431,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS, PLAN_OPTIONS
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.inputs import read_machine, read_models
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._ground import read_ground
-from ansible_collections.llmops.inference.plugins.module_utils._layout import parse_layout
-from ansible_collections.llmops.inference.plugins.module_utils._plan import Plan
-from ansible_collections.llmops.inference.plugins.module_utils._survey import read_models
-from ansible_collections.llmops.inference.plugins.module_utils._systemd import RunCommand
-from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology
+from ansible_collections.llmops.inference.plugins.module_utils._gpu.topology import Topology
+from ansible_collections.llmops.inference.plugins.module_utils._host.systemd import RunCommand
+from ansible_collections.llmops.inference.plugins.module_utils._plan.layout import parse_layout
+from ansible_collections.llmops.inference.plugins.module_utils._plan.plan import Plan
 
 OPTIONS = {
     **PLAN_OPTIONS,
@@ -450,7 +449,7 @@ OPTIONS = {
 def make_plan(params: Mapping[str, Any], run: RunCommand) -> tuple[Plan, Topology]:
     services = parse_layout(params["services"], params["accelerator"])
     models = read_models(services)
-    ground = read_ground(params, run)
+    ground = read_machine(params, run)
     return ground.plan(services, models), ground.topology
 
 

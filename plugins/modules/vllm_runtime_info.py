@@ -108,14 +108,14 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._installed import (
+from ansible_collections.llmops.inference.plugins.module_utils._engine.installed import (
     account_exists,
     engine_record,
     image_record,
     tools_record,
 )
-from ansible_collections.llmops.inference.plugins.module_utils._podman import Podman
+from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.module_utils._host.podman import Podman
 
 OPTIONS = {
     "root": {"type": "path", "default": "/opt/vllm"},

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-GIB = 1 << 30
-
 # A column: its heading, and how a row shows there.
 Column = tuple[str, str, str]
 

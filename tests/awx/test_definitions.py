@@ -22,8 +22,8 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from ansible_collections.llmops.inference.plugins.module_utils._scenarios import OVERRIDES, SCENARIOS
-from ansible_collections.llmops.inference.plugins.plugin_utils._objectives import parse_objectives
+from ansible_collections.llmops.inference.plugins.module_utils._benchmark.scenarios import OVERRIDES, SCENARIOS
+from ansible_collections.llmops.inference.plugins.plugin_utils._report.objectives import parse_objectives
 from ansible_collections.llmops.inference.tests.awx.awx_job import (
     DEFINITIONS,
     definitions,

@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.module_utils._placement import plan
-from ansible_collections.llmops.inference.plugins.module_utils._plan import Settings
-from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology
+from ansible_collections.llmops.inference.plugins.module_utils._gpu.topology import Topology
+from ansible_collections.llmops.inference.plugins.module_utils._plan.plan import Settings
+from ansible_collections.llmops.inference.plugins.module_utils._plan.planner import plan
 from ansible_collections.llmops.inference.tests.bench import measuring
 from ansible_collections.llmops.inference.tests.unit.scene import (
     GIB,

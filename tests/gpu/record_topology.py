@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from ansible_collections.llmops.inference.plugins.module_utils._nvml import read_topology
+from ansible_collections.llmops.inference.plugins.module_utils._gpu.nvml import read_topology
 
 if __name__ == "__main__":
     print(json.dumps(read_topology().to_dict(), indent=1))

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.module_utils._plan import (
+from ansible_collections.llmops.inference.plugins.module_utils._plan.plan import (
     INSIDE_SHARE,
     OUTSIDE_SHARE,
     Plan,
     PlannedDevice,
 )
-from ansible_collections.llmops.inference.plugins.module_utils._shares import UNITS, units_bytes
+from ansible_collections.llmops.inference.plugins.module_utils._plan.shares import SHARE_UNITS, units_bytes
 from ansible_collections.llmops.inference.tests.tools.generated_parts import rewritten
 from ansible_collections.llmops.inference.tests.unit.scene import GIB, box, planned, reference_layout
 
@@ -62,7 +62,7 @@ def card_arithmetic(plan: Plan, device: PlannedDevice) -> str:
     terms = []
     for item in here:
         outside = sum(item.memory[name] for name in OUTSIDE_SHARE)
-        share = units_bytes(round(item.gpu_memory_utilization * UNITS), device.total_bytes)
+        share = units_bytes(round(item.gpu_memory_utilization * SHARE_UNITS), device.total_bytes)
         terms.append(f"{item.name} {gib(outside)} + {gib(share)}")
     return (
         f"GPU {device.index}: {', '.join(terms)}; together {gib(device.committed_bytes)} of "
@@ -86,7 +86,7 @@ def card_rows(card: int, budget: float) -> Iterator[list[str]]:
     for index, names in ((0, ["medium"]), (2, ["mini", "micro"])):
         device = plan.devices[index]
         total = device.total_bytes
-        left = total - units_bytes(round(budget * UNITS), total)
+        left = total - units_bytes(round(budget * SHARE_UNITS), total)
         starts = not refused & set(names) and not {item.service for item in literally.refusals} & set(names)
         have = [name for name in names if name not in refused]
         shares = [f"{name} {plan.service(name).gpu_memory_utilization:.4f}" for name in have]

@@ -47,17 +47,17 @@ WITH_ENGINES = (*compatibility.scenario_names(), "awx-host", "tutorial")
 AT_ONCE = 3
 # Unit tests that start processes, plays or a browser take as long as all the others, so they run beside them.
 WITH_PROCESSES = tuple(
-    f"tests/unit/test_{name}.py"
-    for name in (
-        "transaction",
-        "report_page",
-        "job",
-        "metrics_relay",
-        "plan_page",
-        "gpu_topology_info",
-        "vllm_plan",
-        "teardown",
-        "follow",
+    f"tests/unit/plugins/{test}.py"
+    for test in (
+        "module_utils/_deploy/test_transaction",
+        "module_utils/_host/test_job",
+        "module_utils/_monitoring/test_relay",
+        "modules/test_gpu_topology_info",
+        "modules/test_vllm_deployment_teardown",
+        "modules/test_vllm_plan",
+        "plugin_utils/_action/test_follow",
+        "plugin_utils/_plan_page/test_page",
+        "plugin_utils/_report/test_page",
     )
 )
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.module_utils import _render
-from ansible_collections.llmops.inference.plugins.module_utils._engine import Engine
-from ansible_collections.llmops.inference.plugins.module_utils._generation import File
-from ansible_collections.llmops.inference.plugins.module_utils._gpu_health import DEFAULT_ANSWERS
+from ansible_collections.llmops.inference.plugins.module_utils._engine.installed import Engine
+from ansible_collections.llmops.inference.plugins.module_utils._generation.files import File
+from ansible_collections.llmops.inference.plugins.module_utils._gpu.health import DEFAULT_ANSWERS
 from ansible_collections.llmops.inference.plugins.module_utils._places import Paths
-from ansible_collections.llmops.inference.plugins.module_utils._quadlet import Containers
+from ansible_collections.llmops.inference.plugins.module_utils._render import generation
+from ansible_collections.llmops.inference.plugins.module_utils._render.quadlet import Containers
 from ansible_collections.llmops.inference.tests.unit import scene
 
 IMAGE = "sha256:" + "5d" * 32
@@ -31,5 +31,5 @@ def rendered(
     made = scene.planned(layout, topology, accelerator=accelerator)
     containers = Containers(IMAGE, 997, 996, mounts or {name: (f"/srv/models/{name}",) for name in NAMES})
     engine = Engine("0.32.0", "vllm", accelerator, "", frozenset({"uds"}), IMAGE)
-    box = _render.Box(engine, Paths(), {}, DEFAULT_ANSWERS, b"key", containers=containers)
-    return _render.generation(made, scene.parsed(layout, accelerator), box, {"vllm_guard": "code"})
+    box = generation.Box(engine, Paths(), {}, DEFAULT_ANSWERS, b"key", containers=containers)
+    return generation.generation(made, scene.parsed(layout, accelerator), box, {"vllm_guard": "code"})

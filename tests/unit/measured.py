@@ -11,25 +11,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.module_utils._result import (
+from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import (
     EngineCounters,
     Environment,
-    Incident,
-    Load,
+    LoadShape,
     Memory,
     NotStarted,
     Quality,
     Request,
-    Result,
+    RunIncident,
+    RunResult,
     ServiceResult,
 )
-from ansible_collections.llmops.inference.plugins.plugin_utils._statistics import schedule
+from ansible_collections.llmops.inference.plugins.plugin_utils._report.statistics import schedule
 from ansible_collections.llmops.inference.tests.unit.scene import GIB
 
 ENVIRONMENT = Environment(
     host="generated", engine_version="0.32.0", accelerator="cuda", generation=7, devices=("GPU 2",)
 )
-LOAD = Load(driver="vllm bench serve", mode="closed", concurrency=4, seed=7, warmup_requests=4)
+LOAD = LoadShape(driver="vllm bench serve", mode="closed", concurrency=4, seed=7, warmup_requests=4)
 
 
 def service(
@@ -69,9 +69,9 @@ def refused(name: str, **why: Any) -> ServiceResult:
     )
 
 
-def run(*services: ServiceResult, number: int = 0, **changes: Any) -> Result:
+def run(*services: ServiceResult, number: int = 0, **changes: Any) -> RunResult:
     """A run of these services, or of a usual one; ``number`` places it in time."""
-    made = Result(
+    made = RunResult(
         started=f"2026-11-23T{number // 60 % 24:02d}:{number % 60:02d}:00Z",
         environment=ENVIRONMENT,
         services=services or (service(seed=number),),
@@ -87,10 +87,10 @@ def memory(seed: int = 0, peak: float = 70.0) -> Memory:
     return Memory("GPU-2", "GPU 2", 80 * GIB, int(79.2 * GIB), (*samples, (30.0, int(peak * GIB))))
 
 
-def turns(rounds: int, *, slower: float = 1.0, noise: float = 0.02, seed: int = 1, **changes: Any) -> list[Result]:
+def turns(rounds: int, *, slower: float = 1.0, noise: float = 0.02, seed: int = 1, **changes: Any) -> list[RunResult]:
     """Runs of two sides in turns on a machine that drifts; ``slower`` is what ``after`` takes longer."""
     chance = random.Random(seed)
-    made: list[Result] = []
+    made: list[RunResult] = []
     drift = 0.0
     for number, order in enumerate(schedule(rounds, seed)):
         for side in order:
@@ -103,7 +103,7 @@ def turns(rounds: int, *, slower: float = 1.0, noise: float = 0.02, seed: int = 
     return made
 
 
-def eventful() -> list[Result]:
+def eventful() -> list[RunResult]:
     """A comparison in which everything happens that a report can show: generated, of three services."""
     runs = []
     for one in turns(8, slower=0.8):
@@ -116,10 +116,10 @@ def eventful() -> list[Result]:
         if side == "before":
             micro = refused("micro", needed_bytes=85890755952, available_bytes=85040352460)
         broken = replace(mini.requests[-1], status="aborted", end_to_end_seconds=None, error="ServerDisconnectedError")
-        incidents: Sequence[Incident] = ()
+        incidents: Sequence[RunIncident] = ()
         if side == "before" and (one.round or 0) % 2 == 0:
             mini = replace(mini, requests=(*mini.requests[:-1], broken), restarts=1)
-            incidents = (Incident("out_of_device_memory", 12.5, "mini", "CUDA out of memory."),)
+            incidents = (RunIncident("out_of_device_memory", 12.5, "mini", "CUDA out of memory."),)
         environment = replace(one.environment, profile=side, generation=6 + (side == "after"))
         runs.append(
             replace(

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology
+from ansible_collections.llmops.inference.plugins.module_utils._gpu.topology import Topology
 
 ROOT = Path(__file__).resolve().parents[2]
 STANDIN = ROOT / "tests" / "nvml"
@@ -23,7 +23,7 @@ LIBRARIES = ROOT / "build" / "nvml"
 
 READ = """
 import json, sys
-from ansible_collections.llmops.inference.plugins.module_utils._nvml import read_gpus
+from ansible_collections.llmops.inference.plugins.module_utils._gpu.nvml import read_gpus
 print(json.dumps(read_gpus(*sys.argv[1:]).to_dict()))
 """
 

@@ -11,15 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.module_utils._checkpoint import (
-    Checkpoint,
-    checkpoint_from_geometry,
-)
-from ansible_collections.llmops.inference.plugins.module_utils._layout import Service, parse_layout
-from ansible_collections.llmops.inference.plugins.module_utils._placement import plan
-from ansible_collections.llmops.inference.plugins.module_utils._plan import Plan, Refusal, Settings
-from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology
-from ansible_collections.llmops.inference.plugins.module_utils._weights import ELEMENT_BYTES, TensorGroup
+from ansible_collections.llmops.inference.plugins.module_utils._gpu.topology import Topology
+from ansible_collections.llmops.inference.plugins.module_utils._model.model import Checkpoint, checkpoint_from_geometry
+from ansible_collections.llmops.inference.plugins.module_utils._model.weights import ELEMENT_BYTES, TensorGroup
+from ansible_collections.llmops.inference.plugins.module_utils._plan.layout import Service, parse_layout
+from ansible_collections.llmops.inference.plugins.module_utils._plan.plan import Plan, Refusal, Settings
+from ansible_collections.llmops.inference.plugins.module_utils._plan.planner import plan
 
 GIB = 1 << 30
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}

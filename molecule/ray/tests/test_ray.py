@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.llmops.inference.plugins.module_utils import _engine
+from ansible_collections.llmops.inference.plugins.module_utils._render import engine_config
 from ansible_collections.llmops.inference.tests.testbed.plays import Site, await_that
 from ansible_collections.llmops.inference.tests.unit import scene
 
@@ -83,7 +83,7 @@ def configuration(executor: str, rank: int) -> dict[str, Any]:
     ]
     made = scene.planned(layout, scene.box(24, 24))
     assert made.fits, made.refusals
-    return _engine.config(scene.parsed(layout)[0], made.service("large"))
+    return engine_config.config(scene.parsed(layout)[0], made.service("large"))
 
 
 def test_the_engine_reads_what_it_is_told(sites: dict[str, Site], tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_the_engine_reads_what_it_is_told(sites: dict[str, Site], tmp_path: Path
         f"/tmp/{executor}-{rank}.yaml": configuration(executor, rank) for executor in ("mp", "ray") for rank in (0, 1)
     }
     for path, values in told.items():
-        (tmp_path / "engine.yaml").write_text(_engine.config_text(values))
+        (tmp_path / "engine.yaml").write_text(engine_config.config_text(values))
         subprocess.run(["podman", "cp", str(tmp_path / "engine.yaml"), f"ray-a:{path}"], check=True)
     script = Path(__file__).with_name("parse_engine.py")
     subprocess.run(["podman", "cp", str(script), "ray-a:/tmp/parse_engine.py"], check=True)

@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.module_utils._engine import Engine
+from ansible_collections.llmops.inference.plugins.module_utils._engine.api import generate, listening
+from ansible_collections.llmops.inference.plugins.module_utils._engine.endpoint import Endpoint
+from ansible_collections.llmops.inference.plugins.module_utils._engine.installed import Engine
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._health import Endpoint, generate, listening
-from ansible_collections.llmops.inference.plugins.module_utils._incidents import cause
-from ansible_collections.llmops.inference.plugins.module_utils._numa import read_numa_nodes
+from ansible_collections.llmops.inference.plugins.module_utils._gpu.numa import read_numa_nodes
+from ansible_collections.llmops.inference.plugins.module_utils._incidents.signatures import cause
 
 TIMEOUT_SECONDS = 240.0
 _POLL_SECONDS = 0.02

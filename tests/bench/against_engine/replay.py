@@ -18,17 +18,14 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.module_utils._calibration import (
-    Calibration,
-    Usage,
-    worst,
-)
-from ansible_collections.llmops.inference.plugins.module_utils._checkpoint import Checkpoint, checkpoint_from_geometry
-from ansible_collections.llmops.inference.plugins.module_utils._devices import find_devices
-from ansible_collections.llmops.inference.plugins.module_utils._layout import parse_layout
-from ansible_collections.llmops.inference.plugins.module_utils._placement import plan
-from ansible_collections.llmops.inference.plugins.module_utils._plan import Plan, PlannedService, Settings
-from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology
+from ansible_collections.llmops.inference.plugins.module_utils._calibration.records import Usage, worst
+from ansible_collections.llmops.inference.plugins.module_utils._gpu.topology import Topology
+from ansible_collections.llmops.inference.plugins.module_utils._model.model import Checkpoint, checkpoint_from_geometry
+from ansible_collections.llmops.inference.plugins.module_utils._plan.calibration import Calibration
+from ansible_collections.llmops.inference.plugins.module_utils._plan.devices import find_devices
+from ansible_collections.llmops.inference.plugins.module_utils._plan.layout import parse_layout
+from ansible_collections.llmops.inference.plugins.module_utils._plan.plan import Plan, PlannedService, Settings
+from ansible_collections.llmops.inference.plugins.module_utils._plan.planner import plan
 
 MEASURED = Path(__file__).with_name("measured.jsonl")
 STARTS, GATE_1, GATE_2, BUDGET = "starts", "gate 1", "gate 2", "budget"

@@ -24,24 +24,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.llmops.inference.plugins.module_utils._calibration import Usage
-from ansible_collections.llmops.inference.plugins.module_utils._calibration_store import CalibrationStore
-from ansible_collections.llmops.inference.plugins.module_utils._checkpoint import Checkpoint
-from ansible_collections.llmops.inference.plugins.module_utils._engine import config, config_text, environment
-from ansible_collections.llmops.inference.plugins.module_utils._health import Endpoint
-from ansible_collections.llmops.inference.plugins.module_utils._layout import Service, parse_layout
-from ansible_collections.llmops.inference.plugins.module_utils._nvml import read_topology
-from ansible_collections.llmops.inference.plugins.module_utils._others import resident_bytes, unit_pids
-from ansible_collections.llmops.inference.plugins.module_utils._placement import plan
-from ansible_collections.llmops.inference.plugins.module_utils._plan import Plan, PlannedService, Settings
-from ansible_collections.llmops.inference.plugins.module_utils._runtime import read_engine
-from ansible_collections.llmops.inference.plugins.module_utils._shares import UNITS, to_units, units_bytes
-from ansible_collections.llmops.inference.plugins.module_utils._sizing import FIT_LEAST_TOKENS
-from ansible_collections.llmops.inference.plugins.module_utils._startup_log import read_startup_log
-from ansible_collections.llmops.inference.plugins.module_utils._survey import read_models, read_used_by_others
-from ansible_collections.llmops.inference.plugins.module_utils._systemd import Systemd
-from ansible_collections.llmops.inference.plugins.module_utils._topology import Topology
-from ansible_collections.llmops.inference.plugins.module_utils._usage import Gauge, Recorder
+from ansible_collections.llmops.inference.plugins.module_utils._calibration.gauge import Gauge, Recorder
+from ansible_collections.llmops.inference.plugins.module_utils._calibration.records import Usage
+from ansible_collections.llmops.inference.plugins.module_utils._calibration.store import CalibrationStore
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.inputs import read_models, read_used_by_others
+from ansible_collections.llmops.inference.plugins.module_utils._engine.endpoint import Endpoint
+from ansible_collections.llmops.inference.plugins.module_utils._engine.installed import read_engine
+from ansible_collections.llmops.inference.plugins.module_utils._engine.startup_log import read_startup_log
+from ansible_collections.llmops.inference.plugins.module_utils._gpu.nvml import read_topology
+from ansible_collections.llmops.inference.plugins.module_utils._gpu.other_processes import resident_bytes, unit_pids
+from ansible_collections.llmops.inference.plugins.module_utils._gpu.topology import Topology
+from ansible_collections.llmops.inference.plugins.module_utils._host.systemd import Systemd
+from ansible_collections.llmops.inference.plugins.module_utils._model.model import Checkpoint
+from ansible_collections.llmops.inference.plugins.module_utils._plan.layout import Service, parse_layout
+from ansible_collections.llmops.inference.plugins.module_utils._plan.plan import Plan, PlannedService, Settings
+from ansible_collections.llmops.inference.plugins.module_utils._plan.planner import plan
+from ansible_collections.llmops.inference.plugins.module_utils._plan.shares import SHARE_UNITS, to_units, units_bytes
+from ansible_collections.llmops.inference.plugins.module_utils._plan.sizing import FIT_LEAST_TOKENS
+from ansible_collections.llmops.inference.plugins.module_utils._render.engine_config import (
+    config,
+    config_text,
+    engine_environment,
+)
 from ansible_collections.llmops.inference.tests.bench.against_engine.combinations import (
     COLD,
     FILL_LIMIT_BYTES,
@@ -163,7 +167,7 @@ class Trials:
         endless = Topology.from_dict({"numa_nodes": [node]})
         literally = replace(settings, gpu_memory_budget=1.0, on_overcommit="refuse")
         planned = plan([stated], endless, models, literally).service(service.name)
-        return replace(planned, gpu_memory_utilization=to_units(share) / UNITS)
+        return replace(planned, gpu_memory_utilization=to_units(share) / SHARE_UNITS)
 
     def _starts(
         self, order: Sequence[tuple[Service, PlannedService]], seen: Situation, made: Plan, record: bool
@@ -207,7 +211,7 @@ class Trials:
         file = self._directory / f"{service.name}.yaml"
         file.write_text(config_text(config(service, planned)))
         endpoint = Endpoint(service.host, service.port, service.served_model_name)
-        variables = environment(service, replace(planned, device_indices=(0,)), self._engine)
+        variables = engine_environment(service, replace(planned, device_indices=(0,)), self._engine)
         return self._engines.start(service.name, file, variables, endpoint).wait(to_the_gates)
 
     def _usage(self, service: Service, made: Plan, outcome: Outcome, record: bool) -> dict[str, Any] | None:

@@ -1,0 +1,326 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The memory that one tensor-parallel rank of a service needs, by component, in bytes.
+
+The engine's own order of events (``vllm/v1/worker/gpu_worker.py``, ``cpu_worker.py``): context and
+communication buffers are created first and lie outside its share of the device; inside the share come
+weights, what stays allocated beside them, the peak of a profiling pass, CUDA graphs, and the KV cache takes
+the rest. On cpu the share is charged with the resident memory of the worker process. What the worker holds before it
+has loaded anything is in the share, too, but the engine finds it missing when it looks for that share (gate 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .._gpu.topology import Link
+from .._model.geometry import Geometry
+from .._model.model import Checkpoint
+from .._model.stages import Stage, local_stages
+from .._values import GIB, MIB, as_integer
+from .layout import Service
+from .plan import Measured
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Bytes that follow from neither the model nor the layout, until a start has measured them."""
+
+    context: int  # outside the share: CUDA's context and what is allocated past the share; on cpu other processes, less
+    # the pages of files that the share is charged with
+    nccl: int  # outside the share: communication buffers, with two ranks or more
+    nccl_alone: int  # instead of nccl, where CUDA graphs hold NCCL's all-reduce and not the engine's own
+    persistent: int  # inside: stays allocated beside weights and KV cache; on cpu the bare worker process
+    transient: int  # inside: peak of the profiling pass above that
+    graphs: int  # inside: CUDA graphs, unless enforce-eager
+    margin: int = 0  # inside: by how much the others may be too low; 0 where they are upper ends
+
+
+# The upper ends of the ranges seen on NVIDIA cards (context 0.5, NCCL and custom all-reduce 0.3-2.1, persistent
+# 0.1-0.5, transient 0.4-3, graphs 0.2-1.5 GiB). An estimate that is too low lets an engine die at its gate; one that is
+# too high costs some cache. The share is no ceiling for the engine: on an H100 it held up to 1.59 GiB more under load,
+# context included (docs/measured-on-gpu.md), and died at 0.99. Each of two ranks held 3.24 GiB more with the engine's
+# own all-reduce, and 4.33 GiB with NCCL's where the GPUs had no access to each other; where they have, NCCL's buffers
+# were 0.48 GiB larger, 4.8 together. On the CPU build of 0.32 a worker in eager mode takes nearly the same beside any
+# weights: what is expected and the margin are two numbers (docs/plan-against-engine.md).
+ESTIMATES: Mapping[str, Estimates] = {
+    "cuda": Estimates(
+        context=int(1.7 * GIB),
+        nccl=int(2.1 * GIB),
+        nccl_alone=int(3.2 * GIB),
+        persistent=int(0.5 * GIB),
+        transient=3 * GIB,
+        graphs=int(1.5 * GIB),
+    ),
+    "cpu": Estimates(
+        context=int(0.6 * GIB),
+        nccl=int(0.1 * GIB),
+        nccl_alone=int(0.1 * GIB),
+        persistent=int(0.7 * GIB),
+        transient=0,
+        graphs=0,
+        margin=72 * MIB,
+    ),
+}
+
+# Tokens per block where the user does not choose: the engine's default, 128 on cpu
+# (``vllm/platforms/cpu.py``); the latent cache of MLA has kernels for 64 on cuda.
+BLOCK_TOKENS = {"cuda": 16, "cpu": 128}
+MLA_BLOCK_TOKENS = {"cuda": 64, "cpu": 128}
+KV_DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1}
+ENGINE_DTYPE_BYTES = {"float": 4, "float32": 4, "half": 2, "float16": 2, "bfloat16": 2}
+# Sizes of a tensor-parallel group for which the engine has an all-reduce of its own
+# (``vllm/distributed/device_communicators/custom_all_reduce.py``).
+OWN_ALL_REDUCE = (2, 4, 6, 8)
+# Batches under way at once, each holding blocks of a window: two where scheduling is asynchronous.
+CONCURRENT_BATCHES = {"cuda": 2, "cpu": 1}
+
+
+@dataclass(frozen=True)
+class KvCache:
+    """The engine's block arithmetic (``vllm/v1/core/kv_cache_utils.py``) for one rank.
+
+    Layers are gathered in groups of equal size that share one pool of blocks; every group of full attention
+    needs a block per ``block_tokens`` of context, a group with a sliding window only as many as the window
+    and the batches under way can touch. One block more is the pool's own null block.
+    """
+
+    block_tokens: int
+    block_bytes: int  # of one block: all layers of a group
+    full_groups: int
+    window_groups: int = 0
+    window_tokens: int = 0  # the window and what may be in flight beside it
+
+    def request_blocks(self, length: int) -> int:
+        """Return the blocks that one request of ``length`` tokens takes."""
+        windowed = _ceil(min(self.window_tokens, length), self.block_tokens) + 1
+        return self.full_groups * _ceil(length, self.block_tokens) + self.window_groups * windowed
+
+    def request_bytes(self, length: int) -> int:
+        """Return the least bytes of cache with which the engine starts at that ``max_model_len``."""
+        return (self.request_blocks(length) + 1) * self.block_bytes
+
+    def longest(self, available: int, limit: int) -> int:
+        """Return the longest context that ``available`` bytes hold: ``limit``, else whole blocks, else 0."""
+        if self.request_bytes(limit) <= available:
+            return limit
+        low, high = 0, limit // self.block_tokens
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.request_bytes(middle * self.block_tokens) <= available:
+                low = middle
+            else:
+                high = middle - 1
+        return low * self.block_tokens
+
+    def tokens(self, available: int, length: int) -> int:
+        """Return the tokens the engine reports as "KV cache size" (``get_kv_cache_capacity``)."""
+        blocks = max(0, available) // self.block_bytes
+        return int(blocks / self.request_blocks(length) * length)
+
+
+# By how much a start may take more than those that were measured, in bytes: it must still pass its gates. On cpu the
+# share is charged with pages of files, too, and how many are mapped depends on what the kernel has of them in memory:
+# workers of one engine took 0.60 to 0.70 GiB on different days, and within 10 MiB the same on one day
+# (docs/plan-against-engine.md). On an H100 a start that had to compile took 0.50 GiB more of its share than later ones,
+# and a loaded engine 0.85 GiB more outside it than when it looked for its share, without the CUDA graphs
+# (docs/measured-on-gpu.md).
+MARGIN_INSIDE = {"cuda": 576 * MIB, "cpu": 72 * MIB}
+MARGIN_OUTSIDE = {"cuda": 896 * MIB, "cpu": 64 * MIB}
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What one rank needs: fixed bytes outside and inside its share, and the cache that grows with length.
+
+    ``margin`` bytes of the cache are not counted on when a context has to fit; ``starting`` bytes must be free on each
+    device beside all the rest while it starts.
+    """
+
+    outside: Mapping[str, int]
+    fixed: Mapping[str, int]
+    kv: KvCache
+    sources: Mapping[str, str]
+    margin: int = 0
+    starting: int = 0
+
+    @property
+    def outside_bytes(self) -> int:
+        """Return the bytes outside the engine's share."""
+        return sum(self.outside.values())
+
+    @property
+    def fixed_bytes(self) -> int:
+        """Return the bytes inside the share that no cache can have."""
+        return sum(self.fixed.values())
+
+    def share_bytes(self, length: int) -> int:
+        """Return the least share in bytes with which a context of ``length`` tokens starts (gate 2)."""
+        return self.fixed_bytes + self.margin + self.kv.request_bytes(length)
+
+
+def demand(
+    service: Service,
+    checkpoint: Checkpoint,
+    accelerator: str,
+    measured: Measured | None = None,
+    links: Sequence[Link] = (),
+) -> Demand:
+    """Return what each rank of ``service`` needs on that accelerator, as estimated or as measured.
+
+    ``links`` are those of the host: without access between its GPUs the engine communicates otherwise.
+    """
+    estimates = ESTIMATES[accelerator]
+    eager = accelerator == "cpu" or _is_set(service, "enforce-eager")
+    alone = not eager and _graphs_hold_nccl(service, links)
+    buffers = estimates.nccl_alone if alone else estimates.nccl
+    outside = {"context": estimates.context, "nccl": buffers if service.ranks > 1 else 0}
+    fixed = {
+        "weights": _rank_weights(service, checkpoint),
+        "persistent": estimates.persistent,
+        "transient": estimates.transient,
+        "graphs": 0 if eager else estimates.graphs,
+    }
+    sources = dict.fromkeys((*outside, *fixed), "estimated")
+    sources.update(weights=checkpoint.source, kv_cache="estimated")  # the cache is what the others leave
+    needed = Demand(
+        outside,
+        fixed,
+        kv_cache(service, checkpoint.geometry, accelerator),
+        sources,
+        margin=estimates.margin,
+        starting=_starting(fixed, accelerator),
+    )
+    return needed if measured is None else _calibrated(needed, measured, accelerator)
+
+
+def _is_set(service: Service, flag: str) -> bool:
+    return service.engine_args.get(flag) in (True, "true", "True")
+
+
+def _graphs_hold_nccl(service: Service, links: Sequence[Link]) -> bool:
+    """Whether the engine has to do without its own all-reduce, by the rules of ``custom_all_reduce.py``."""
+    ranks = service.tensor_parallel_size
+    if ranks == 1:
+        return False
+    if _is_set(service, "disable-custom-all-reduce") or ranks not in OWN_ALL_REDUCE or service.multi_node:
+        return True
+    refused = any(link.p2p_read not in (None, "ok") for link in links)
+    return refused or (ranks > 2 and any(link.level != "NVLINK" for link in links))
+
+
+def _rank_weights(service: Service, checkpoint: Checkpoint) -> int:
+    """Return the bytes of weights on the rank of this host that has most of them."""
+    ranks, width = service.tensor_parallel_size, _engine_dtype_bytes(service, checkpoint.geometry)
+    here: Sequence[Stage | None] = _stages_here(service, checkpoint.geometry) or [None]
+    return max(checkpoint.rank_weights(ranks, width, stage) for stage in here)
+
+
+def _stages_here(service: Service, geometry: Geometry) -> list[Stage]:
+    """Return the stages of a pipeline that have a rank on this host; none where there is no pipeline."""
+    if service.pipeline_parallel_size == 1:
+        return []
+    node_rank, nodes = (service.multi_node.node_rank, service.multi_node.nodes) if service.multi_node else (0, 1)
+    sizes = service.tensor_parallel_size, service.pipeline_parallel_size
+    return local_stages(geometry.num_hidden_layers, *sizes, node_rank, nodes)
+
+
+def _starting(fixed: Mapping[str, int], accelerator: str) -> int:
+    """Return what of a share is held already when gate 1 looks for all of it: on cpu the bare worker."""
+    return fixed["persistent"] if accelerator == "cpu" else 0
+
+
+def _calibrated(estimated: Demand, measured: Measured, accelerator: str) -> Demand:
+    """Return a demand with the bytes that were measured.
+
+    Weights stay what the files say, as long as they have room in what was measured; what the engine does not tell
+    apart is persistent.
+    """
+    weights = min(estimated.fixed["weights"], measured.overhead)
+    graphs = min(measured.graphs, measured.overhead - weights)
+    transient = min(measured.transient, measured.overhead - weights - graphs)
+    persistent = measured.overhead - weights - graphs - transient
+    fixed = {"weights": weights, "persistent": persistent, "transient": transient, "graphs": graphs}
+    sources = {**estimated.sources, **dict.fromkeys(("persistent", "transient", "graphs", "kv_cache"), "measured")}
+    if weights != estimated.fixed["weights"]:
+        sources["weights"] = "measured"
+    outside = estimated.outside
+    if measured.outside is not None:
+        whole = measured.outside + MARGIN_OUTSIDE[accelerator]
+        # One number is measured; with several ranks a context is taken for what it usually is, the rest for buffers.
+        context = min(whole, estimated.outside["context"]) if estimated.outside["nccl"] else whole
+        outside = {"context": context, "nccl": whole - context}
+        sources.update(dict.fromkeys(outside, "measured"))
+    return Demand(
+        outside,
+        fixed,
+        estimated.kv,
+        sources,
+        margin=max(MARGIN_INSIDE[accelerator], _least_overhead(weights, accelerator) - measured.overhead),
+        starting=_starting(fixed, accelerator),
+    )
+
+
+def _least_overhead(weights: int, accelerator: str) -> int:
+    """Return what a start must be able to take whatever was measured, in bytes.
+
+    On cpu, one that found little memory was charged with 0.15 GiB less of pages of files; the next may not be.
+    """
+    estimates = ESTIMATES[accelerator]
+    return weights + estimates.persistent + estimates.margin // 2 if accelerator == "cpu" else 0
+
+
+def kv_cache(service: Service, geometry: Geometry, accelerator: str) -> KvCache:
+    """Return the block arithmetic of a service's cache on one rank; of several stages the one with most layers."""
+    default = (MLA_BLOCK_TOKENS if geometry.uses_mla else BLOCK_TOKENS)[accelerator]
+    block = as_integer(service.engine_args.get("block-size")) or default
+    layers, per_layer = geometry.num_hidden_layers or 1, _layer_bytes(service, geometry)
+    windowed = geometry.sliding_layers
+    here = _stages_here(service, geometry)
+    if here:  # of a pipeline all layers are alike, else it is refused
+        layers = max(stage.layers for stage in here)
+        windowed = min(windowed, layers)
+    if service.engine_args.get("disable-hybrid-kv-cache-manager") and 0 < windowed < layers:
+        windowed = 0  # then the engine keeps everything in every layer
+    window = (geometry.sliding_window or 0) - 1
+    in_flight = CONCURRENT_BATCHES[accelerator] * service.max_num_batched_tokens
+    size = _group_size(layers - windowed, windowed)
+    return KvCache(
+        block_tokens=block,
+        block_bytes=block * per_layer * size,
+        full_groups=_ceil(layers - windowed, size),
+        window_groups=_ceil(windowed, size),
+        window_tokens=window + in_flight if windowed else 0,
+    )
+
+
+def _layer_bytes(service: Service, geometry: Geometry) -> int:
+    """Return the bytes of one token in one layer on one rank."""
+    auto = max(2, _engine_dtype_bytes(service, geometry))
+    width = KV_DTYPE_BYTES.get(service.kv_cache_dtype, auto)
+    heads = max(1, geometry.num_key_value_heads // service.tensor_parallel_size)
+    if geometry.kv_bytes_per_token is not None:
+        whole = _ceil(geometry.kv_bytes_per_token * width, auto * max(1, geometry.num_hidden_layers))
+        return _ceil(whole * heads, geometry.num_key_value_heads) if geometry.num_key_value_heads else whole
+    if geometry.uses_mla:  # one latent vector per token, the same on every rank
+        return (geometry.kv_lora_rank + geometry.qk_rope_head_dim) * width
+    return 2 * heads * geometry.head_dim * width
+
+
+def _group_size(full: int, windowed: int) -> int:
+    """Return how many layers share a block table (``_get_kv_cache_groups_uniform_page_size``)."""
+    if not full or not windowed:
+        return full or windowed
+    fewer, more = sorted((full, windowed))
+    return more if more < fewer * 1.5 else fewer
+
+
+def _engine_dtype_bytes(service: Service, geometry: Geometry) -> int:
+    stated = service.engine_args.get("dtype", "auto")
+    return ENGINE_DTYPE_BYTES.get(str(stated), geometry.dtype_bytes)
+
+
+def _ceil(value: int, divisor: int) -> int:
+    return -(-value // divisor)

@@ -1,0 +1,97 @@
+# Copyright: (c) 2026, The llmops.inference maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How long a context a model can have, and the engine's flags for a rope scaling of the user's.
+
+The engine derives its limit from ``max_position_embeddings`` (``_get_and_verify_max_len`` in
+``vllm/config/model.py``): it multiplies by the factor of a linear or dynamic scaling, but not by that of YaRN
+and its like. An override of the rope alone is therefore not enough, the length has to be overridden with it;
+and the override replaces the checkpoint's whole dictionary, so ``rope_theta`` has to be carried over.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._errors import InferenceError
+from .._model.geometry import Geometry
+from .layout import Rope
+
+MULTIPLIED = ("linear", "dynamic")  # scalings whose factor the engine applies to the length
+OVERRIDES_SINCE = (0, 11, 1)  # before it, the flag was --rope-scaling
+
+
+def reachable_length(geometry: Geometry, rope: Rope | None) -> int:
+    """Return the longest context in tokens that the engine accepts for this model with this rope."""
+    if rope is not None:
+        return int(rope.factor * original_length(geometry, rope))
+    scaled = geometry.family is not None and geometry.family.scaled_length
+    factor = geometry.rope_factor if geometry.rope_type in MULTIPLIED and not scaled else 1.0
+    return int(geometry.max_position_embeddings * factor)
+
+
+def original_length(geometry: Geometry, rope: Rope) -> int:
+    """Return the length that the factor multiplies: stated, or the one the model was trained with."""
+    return rope.original_max_position_embeddings or geometry.rope_original or geometry.max_position_embeddings
+
+
+def describe_reach(geometry: Geometry, rope: Rope | None) -> str:
+    """Return where ``reachable_length`` comes from, as arithmetic."""
+    length = reachable_length(geometry, rope)
+    if rope is not None:
+        return f"YaRN: {rope.factor:g} x {original_length(geometry, rope)} = {length} tokens"
+    if length != geometry.max_position_embeddings:
+        return (
+            f"max_position_embeddings {geometry.max_position_embeddings} x rope factor "
+            f"{geometry.rope_factor:g} = {length} tokens"
+        )
+    return f"max_position_embeddings = {length} tokens, with no rope scaling stated"
+
+
+def rope_problem(geometry: Geometry, rope: Rope) -> str | None:
+    """Return why this rope cannot be applied to this model; None where it can."""
+    if geometry.family is not None and geometry.family.layer_rope:
+        return f"{geometry.architecture} has rope settings per kind of layer; one rope for all would break it"
+    if geometry.rope_theta is None:
+        return "the model states no rope_theta, which an override has to carry over; state it in its geometry"
+    original = original_length(geometry, rope)
+    if original > geometry.max_position_embeddings:
+        return (
+            f"original_max_position_embeddings {original} is above the model's own "
+            f"max_position_embeddings {geometry.max_position_embeddings}"
+        )
+    return None
+
+
+def rope_arguments(geometry: Geometry, rope: Rope | None, engine_version: str | None) -> dict[str, Any]:
+    """Return the engine's flags for ``rope``, in the spelling of its version; {} where there is none.
+
+    Raises InferenceError where ``rope_problem`` has something to say.
+    """
+    if rope is None:
+        return {}
+    problem = rope_problem(geometry, rope)
+    if problem is not None:
+        raise InferenceError(f"rope cannot be applied: {problem}.")
+    scaling: dict[str, Any] = {
+        "rope_type": rope.rope_type,
+        "factor": rope.factor,
+        "original_max_position_embeddings": original_length(geometry, rope),
+    }
+    if engine_version is not None and _version(engine_version) < OVERRIDES_SINCE:
+        return {"rope-scaling": scaling}
+    theta = geometry.rope_theta
+    scaling["rope_theta"] = int(theta) if theta is not None and theta.is_integer() else theta
+    overrides = {"max_position_embeddings": reachable_length(geometry, rope), "rope_parameters": scaling}
+    return {"hf-overrides": overrides}
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Return the numbers of a version; suffixes such as rc1, .post1 and +cpu do not count."""
+    numbers = []
+    for part in text.split("+", maxsplit=1)[0].split("."):
+        digits = "".join(character for character in part if character.isdigit())
+        if not part[:1].isdigit():
+            break
+        numbers.append(int(digits))
+    return tuple(numbers)
