@@ -79,6 +79,8 @@ class Matrix:
     def run(self, name: str, what: dict[str, Any]) -> None:
         """Start one engine, load it, end it, and keep what it used."""
         request = self._out / f"{name}.request"
+        for old in self._out.glob(f"{name}.*"):  # answers of an earlier run
+            old.unlink()
         request.write_text(
             json.dumps({"model": str(write_model(self._models, what["model"])), "flags": what["flags"]}),
             encoding="utf-8",

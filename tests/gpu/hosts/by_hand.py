@@ -4,7 +4,8 @@
 """Start deployed services by hand on another GPU, with the same flags, and time them: what the collection is held to.
 
 ``by_hand.py --gpu 1 --out DIRECTORY mini micro`` starts the services one after the other from the engine.yaml of the
-active generation, first with empty caches and then again. It prints JSON, one line per start. Standard library alone.
+active generation, first with empty caches and then again. It prints JSON, one line per start. Run it on the host,
+with the collection on PYTHONPATH.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fault import complete
+from ansible_collections.llmops.inference.tests.gpu.hosts.fault import complete
 
 CURRENT = Path("/etc/vllm/current/services")
 LIMIT = 400  # seconds for one start

@@ -29,6 +29,7 @@ from typing import Any, Callable
 LONG_REQUESTS, LONG_TOKENS = 4, 1500
 QUIET = 20  # seconds without a failure after which nothing was lost
 GIB = 1 << 30
+HURT: dict[str, bool] = {}  # of the faults that wait for it: whether the service failed
 
 
 def systemctl(*words: str) -> str:
@@ -128,12 +129,22 @@ def restart(service: str) -> Iterator[None]:
     yield
 
 
+def wait_until_hurt(service: str, limit: float) -> bool:
+    """Wait until systemd has seen a service fail; return whether it did within ``limit`` seconds."""
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        if property_of(service, "NRestarts") != "0" or property_of(service, "Result") != "success":
+            return True
+        time.sleep(0.5)
+    return False
+
+
 @contextlib.contextmanager
 def memory_limit(service: str) -> Iterator[None]:
-    """Restart a service with too little host memory, so that the kernel kills it; lift the limit after 45 seconds."""
-    systemctl("set-property", "--runtime", unit(service), "MemoryMax=1536M", "MemorySwapMax=0")
+    """Restart a service with too little host memory and wait until the kernel has killed it; then lift the limit."""
+    systemctl("set-property", "--runtime", unit(service), "MemoryMax=1G", "MemorySwapMax=0")
     systemctl("restart", "--no-block", unit(service))
-    time.sleep(45)
+    HURT[service] = wait_until_hurt(service, 120)
     systemctl("set-property", "--runtime", unit(service), "MemoryMax=infinity")
     yield
 
@@ -164,7 +175,7 @@ def foreign_memory(service: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def no_compiler(service: str) -> Iterator[None]:
-    """Restart a service with empty caches where there is no C compiler; bring the compiler back after 60 seconds."""
+    """Start a service with empty caches where there is no C compiler; bring it back when the service has failed."""
     names = [Path(found) for found in map(shutil.which, ("cc", "gcc", "clang")) if found]
     hidden = [(path, path.with_name(path.name + ".hidden")) for path in names]
     systemctl("stop", unit(service))
@@ -177,7 +188,7 @@ def no_compiler(service: str) -> Iterator[None]:
     for path, other in hidden:
         path.rename(other)
     systemctl("start", "--no-block", unit(service))
-    time.sleep(60)
+    HURT[service] = wait_until_hurt(service, 200)
     for path, other in hidden:
         other.rename(path)
     yield
@@ -186,13 +197,13 @@ def no_compiler(service: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def full_shared_memory(service: str) -> Iterator[None]:
-    """Restart a service with a /dev/shm that has no room left; empty it after 60 seconds."""
+    """Start a service with a /dev/shm that has no room left; empty it when the service has failed."""
     systemctl("stop", unit(service))
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", "/dev/shm"], check=True)
     with contextlib.suppress(OSError):
         Path("/dev/shm/full").write_bytes(bytes(1 << 20))
     systemctl("start", "--no-block", unit(service))
-    time.sleep(60)
+    HURT[service] = wait_until_hurt(service, 200)
     subprocess.run(["umount", "/dev/shm"], check=True)
     yield
 
@@ -249,6 +260,7 @@ def commit(asked: argparse.Namespace, services: dict[str, int]) -> dict[str, Any
         "service": asked.service,
         "at": since,
         "fault_lasted_s": done,
+        "service_failed": HURT.get(asked.service),
         "services": {
             name: {
                 **probers[name].outage(since),

@@ -4,8 +4,8 @@
 """The collection on a GPU host of an inventory: deploy, run again, plan after a recorded start, break things.
 
 ``run.py --inventory INVENTORY --out DIRECTORY SCENARIO...`` plays the collection's own playbooks on the one host of
-group ``vllm`` and keeps every log, what the host tells of its services after each step, and the journal of the units. The
-host may be any GPU host, or a box (README.md in tests/gpu/box). Its services restart and fail on purpose.
+group ``vllm``. It keeps every log, each answer of the host about its services, and the journal of the units. The host
+may be any GPU host, or a box (README.md in tests/gpu/box). Its services restart and fail on purpose.
 """
 
 from __future__ import annotations
