@@ -40,7 +40,10 @@ def needed(name: str, measured: Measured | None = None) -> Demand:
 
 
 def share_bytes(name: str) -> int:
-    total = TOPOLOGY.gpus[0].memory_total_bytes - (TOPOLOGY.gpus[0].memory_reserved_bytes or 0)
+    card = TOPOLOGY.gpus[0]
+    assert card.memory_total_bytes is not None
+    assert card.memory_reserved_bytes is not None
+    total = card.memory_total_bytes - card.memory_reserved_bytes
     return units_bytes(to_units(RUN["services"][name]["share"]), total)
 
 
