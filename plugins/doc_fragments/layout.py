@@ -233,8 +233,10 @@ options:
     default: clamp
   engine_version:
     description:
-      - Version of the engine that will run the plan. It decides the spelling of the rope's flags.
-      - Without it, a current one is assumed.
+      - Version of the engine that will run the plan, such as V(0.32.0). It decides the spelling of flags and
+        how much memory the engine takes beside weights and KV cache.
+      - Plans are made for 0.11.0 to 0.33. An engine outside of that is planned as the nearest one, with a warning.
+      - Without it, the newest is assumed.
     type: str
   reserve_bytes:
     description: Bytes that stay free on each device.

@@ -60,9 +60,9 @@ _INCIDENTS = (
 
 
 def incidents_table(found: Mapping[str, Any], latest: int = 10) -> list[str]:
-    """One line per service, and one per incident where there are any."""
+    """One line per service, one per gap of the journal, and one per incident where there are any."""
     incidents: Sequence[Mapping[str, Any]] = found["incidents"]
-    lines = table(_RATES, found["incident_rates"])
+    lines = [*table(_RATES, found["incident_rates"]), *found.get("incident_gaps", ())]
     return lines + table(_INCIDENTS, incidents[-latest:]) if incidents else lines
 
 

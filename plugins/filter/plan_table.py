@@ -75,6 +75,8 @@ def plan_table(plan: Mapping[str, Any]) -> list[str]:
             lines.append(f"  Nearest fit: {refusal['nearest_fit']['text']}")
     if plan["warnings"]:
         lines += ["", *(f"WARNING {warning}" for warning in plan["warnings"])]
+    if plan.get("notes"):  # plans of older generations have none
+        lines += ["", *(f"NOTE {note}" for note in plan["notes"])]
     return lines
 
 

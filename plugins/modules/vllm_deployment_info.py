@@ -265,7 +265,9 @@ services:
       type: float
       sample: 0.041
     tokens_per_second:
-      description: Tokens per second after the first of one request; V(null) without one.
+      description:
+        - Tokens per second after the first of one request; V(null) without one.
+        - V(null), too, where the tokens did not come one after the other: such a stream says nothing of the speed.
       returned: success
       type: float
       sample: 88.2
@@ -387,6 +389,14 @@ incidents:
       returned: success
       type: str
       sample: "0000:3b:00"
+incident_gaps:
+  description:
+    - Sentences about incidents that the journal of the host cannot tell of. It may begin after O(incidents_since),
+      be kept in memory only, or have dropped lines of a unit that wrote too many. Counts are then lower bounds.
+  returned: success
+  type: list
+  elements: str
+  sample: ["the journal begins at 2026-11-23T15:22:32Z: counts are a lower bound"]
 incident_rates:
   description: How often the services of the generation in force had incidents.
   returned: success
@@ -447,6 +457,7 @@ def main() -> None:
         result = describe(host, module.params["measure"], module.params["incidents_since"])
     except NotInstalledError:
         empty: dict[str, list[object]] = {"generations": [], "services": [], "incidents": [], "incident_rates": []}
+        empty["incident_gaps"] = []
         result = {"generation": None, "transaction": None, "plan": None, **empty}
     except InferenceError as error:
         module.fail_json(msg=str(error), **error.details)

@@ -372,6 +372,14 @@ plan:
       type: list
       elements: str
       sample: []
+    notes:
+      description:
+        - What a reader of the plan should know where nothing is wrong.
+        - The default budget that no card below 170 GiB starts with, memory shared with the host, virtual GPUs.
+      returned: success
+      type: list
+      elements: str
+      sample: []
     refusals:
       description: What cannot be.
       returned: success

@@ -17,11 +17,11 @@ ROLES = Path(__file__).resolve().parents[2] / "roles"
 NEARLY_THE_SAME = 0.93
 
 
-def options_of(role: str, roles: Path = ROLES) -> set[str]:
-    """Return the variables that a role documents, of all its entry points."""
+def options_of(role: str, roles: Path = ROLES) -> dict[str, dict[str, Any]]:
+    """Return the specification of each variable that a role documents, of all its entry points."""
     path = roles / role / "meta" / "argument_specs.yml"
     entry_points = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"].values()
-    return {name for entry_point in entry_points for name in entry_point.get("options", {})}
+    return {name: option for entry_point in entry_points for name, option in entry_point.get("options", {}).items()}
 
 
 def default_of(role: str, name: str, roles: Path = ROLES) -> Any:
@@ -36,7 +36,7 @@ def misnamed(role: str, present: Iterable[str], results: Iterable[str] = (), rol
     starts as the role's do is meant for it; so is one that differs from one of them by a slip.
     """
     known = options_of(role, roles)
-    return list(_sentences(role, sorted({*present} - known - {*results}), sorted(known), roles))
+    return list(_sentences(role, sorted({*present} - {*known} - {*results}), sorted(known), roles))
 
 
 def _sentences(role: str, names: Iterable[str], known: list[str], roles: Path) -> Iterator[str]:

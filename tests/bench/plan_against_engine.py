@@ -16,12 +16,13 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from ansible_collections.llmops.inference.tests.bench.against_engine import report
 from ansible_collections.llmops.inference.tests.bench.against_engine.replay import MEASURED, Trials
+from ansible_collections.llmops.inference.tests.bench.overhead import report as overhead
 from ansible_collections.llmops.inference.tests.tools.generated_parts import rewritten
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +33,7 @@ ADDRESS = "10.89.96.30"
 COLLECTIONS = "/srv/collections"
 ENGINE_VERSION = "0.32.0"
 
-SECTIONS = {
+SECTIONS: Mapping[str, Callable[[Trials], str]] = {
     "machine": report.machine,
     "estimates": lambda trials: report.confusion(trials, calibrated=False),
     "calibrated": lambda trials: report.confusion(trials, calibrated=True),
@@ -42,6 +43,10 @@ SECTIONS = {
     "gate-1": report.before_gate_1,
     "cold": report.cold,
     "everything": report.everything,
+    "overhead-coefficients": lambda _trials: overhead.coefficients(),
+    "overhead-models": lambda _trials: overhead.by_model(),
+    "engine-versions": lambda _trials: overhead.engine_versions(),
+    "overhead-versions": lambda _trials: overhead.by_version(),
 }
 
 

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.llmops.inference.plugins.module_utils._incidents import signatures
+from ansible_collections.llmops.inference.plugins.module_utils._incidents.cause import cause
+from ansible_collections.llmops.inference.plugins.module_utils._incidents.signatures import KINDS
 from ansible_collections.llmops.inference.tests.documentation.pages import anchors, blocks, broken, links, pages
 from ansible_collections.llmops.inference.tests.playbooks.command import ansible
 from ansible_collections.llmops.inference.tests.tools.environments import ROOT
+from ansible_collections.llmops.inference.tests.tools.generate_failure_tables import PAGE, SECTIONS, current
 
 PAGES = pages()
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -131,15 +133,23 @@ def rows() -> list[tuple[str, str, str]]:
     ("line", "remedy", "kind"), rows(), ids=[f"{kind}-{number}" for number, (_line, _remedy, kind) in enumerate(rows())]
 )
 def test_troubleshooting_says_of_a_line_what_the_collection_says(line: str, remedy: str, kind: str) -> None:
-    incident = signatures.cause(["starting", line])
+    incident = cause(["starting", line])
     assert (incident.kind, incident.remedy) == (kind, remedy)
 
 
 def test_troubleshooting_knows_every_kind() -> None:
-    source = Path(signatures.__file__).read_text(encoding="utf-8")
-    kinds = set(re.findall(r'_signature\(\s*"(\w+)"', source))
-    assert len(kinds) > 15
-    assert {kind for _line, _remedy, kind in rows()} == kinds - WITHOUT_A_LINE
+    assert {kind for _line, _remedy, kind in rows()} == set(KINDS) - WITHOUT_A_LINE
+
+
+def test_the_tables_of_troubleshooting_are_those_of_the_code() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert current(text) == text, "run tests/tools/generate_failure_tables.py"
+    assert all(text.count(f"<!-- generated: {name} -->") == 1 for name in SECTIONS)
+
+
+def test_a_remedy_that_was_edited_by_hand_is_noticed() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert current(text.replace("free the port", "close the port")) == text
 
 
 def test_the_site_builds_without_a_warning() -> None:

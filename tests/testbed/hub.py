@@ -5,13 +5,14 @@
 
 Arguments: the directory of the models, the owner of their repositories, the token that every request must carry, and
 a port of loopback, 8080 where none is given.  A request without the token is answered as the hub answers for a private
-repository.
+repository.  A file is sent whole, or the range of its bytes that is asked for.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -38,18 +39,48 @@ class Hub(BaseHTTPRequestHandler):
             self.answer(401, b"", {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"})
             return
         parts = self.path.split("?")[0].strip("/").split("/")
-        if parts[:3] == ["api", "models", owner]:
-            files = sorted(path for path in (models / parts[3]).iterdir() if path.is_file())
-            if parts[4] == "tree":
-                entries = [{"type": "file", "path": path.name, "oid": path.name} for path in files]
-            else:
-                entries = [{"rfilename": path.name} for path in files]
-            sized = [{**entry, "size": path.stat().st_size} for entry, path in zip(entries, files)]
-            answer = sized if parts[4] == "tree" else {"id": f"{owner}/{parts[3]}", "sha": COMMIT, "siblings": sized}
-            self.answer(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
+        if parts[:3] == ["api", "models", owner] and len(parts) > 4:
+            self.answer_list(models / parts[3], tree=parts[4] == "tree")
+        elif len(parts) == 5 and parts[0] == owner and parts[2] == "resolve":
+            self.answer_file(models / parts[1] / parts[4])
         else:
-            body = (models / parts[1] / parts[4]).read_bytes()
-            self.answer(200, body, {"ETag": f'"{hashlib.sha1(body).hexdigest()}"'})
+            self.refuse("RepoNotFound")
+
+    def answer_list(self, directory: Path, tree: bool) -> None:
+        """Send the names and sizes of a model's files."""
+        if not directory.is_dir():
+            self.refuse("RepoNotFound")
+            return
+        files = sorted(path for path in directory.iterdir() if path.is_file())
+        if tree:
+            entries = [{"type": "file", "path": path.name, "oid": path.name} for path in files]
+        else:
+            entries = [{"rfilename": path.name} for path in files]
+        sized = [{**entry, "size": path.stat().st_size} for entry, path in zip(entries, files)]
+        answer = sized if tree else {"id": f"{owner}/{directory.name}", "sha": COMMIT, "siblings": sized}
+        self.answer(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
+
+    def answer_file(self, path: Path) -> None:
+        """Send a file, or the range of it that is asked for."""
+        if not path.is_file():
+            self.refuse("EntryNotFound")
+            return
+        body = path.read_bytes()
+        headers = {"ETag": f'"{hashlib.sha1(body).hexdigest()}"', "Accept-Ranges": "bytes"}
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers["Range"] or "")
+        if wanted is None:
+            self.answer(200, body, headers)
+            return
+        first, last = int(wanted[1]), min(int(wanted[2] or len(body)), len(body) - 1)
+        if first > last:
+            self.answer(416, b"", {"Content-Range": f"bytes */{len(body)}"})
+        else:
+            headers["Content-Range"] = f"bytes {first}-{last}/{len(body)}"
+            self.answer(206, body[first : last + 1], headers)
+
+    def refuse(self, code: str) -> None:
+        """Say that there is no such model or no such file."""
+        self.answer(404, b"", {"X-Error-Code": code, "X-Error-Message": code})
 
     do_HEAD = do_GET
 

@@ -23,7 +23,7 @@ from .._generation.transaction import Transaction, TransactionRecord
 from .._generation.unit_links import UnitLinks
 from .._host.job import OnStep
 from .._host.systemd import Systemd, UnitState
-from .._incidents import signatures
+from .._incidents.cause import cause
 from .._places import RAY_UNITS
 from .._service.ticket import started_path
 from .changes import Changes, Observed, decide
@@ -259,7 +259,7 @@ class Deployment:
 
     @staticmethod
     def _failure(name: str, journal: Sequence[str]) -> InferenceError:
-        incident = signatures.cause(journal)
+        incident = cause(journal)
         return InferenceError(
             f"service '{name}' did not pass its gate: {incident.line} ({incident.remedy})",
             service=name,

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from .._host.systemd import RunCommand
 from .._incidents.journal import Journal
 from .._model.checkpoint import CONFIG, read_checkpoint
 from .._model.model import Checkpoint, checkpoint_from_geometry
-from .._plan.devices import device_id
+from .._plan.devices import device_id, is_unified
 from .._plan.layout import Service
 from .._plan.plan import Measured, Plan, Settings
 from .._plan.planner import plan
@@ -75,7 +75,15 @@ def read_usable_topology(params: Mapping[str, Any], journal: Journal) -> tuple[T
     return topology, apply_health_policy(params["gpu_health"], topology)
 
 
-def read_models(services: Iterable[Service]) -> dict[str, Checkpoint]:
+# The way out where a model is not on the machine that plans.
+ELSEWHERE = (
+    "Fetch a model that is absent with the role vllm_models. To plan without it, state its shape as geometry of the "
+    "service, or its config.json in geometry_files of the playbook plan. The playbook fits plans one model without a "
+    "layout."
+)
+
+
+def read_models(services: Sequence[Service]) -> dict[str, Checkpoint]:
     """Return name -> model: read from its directory, from its stated geometry where there is no directory.
 
     A geometry stated for a model that is there overrides single values of its config.json, or, with its
@@ -90,7 +98,8 @@ def read_models(services: Iterable[Service]) -> dict[str, Checkpoint]:
         except InferenceError as error:
             problems.append(f"service {service.name!r}: {error}")
     if problems:
-        raise InferenceError(" ".join(problems), errors=problems)
+        absent = any(_is_absent(service) for service in services)
+        raise InferenceError(" ".join([*problems, *([ELSEWHERE] if absent else [])]), errors=problems)
     return models
 
 
@@ -101,11 +110,19 @@ def read_used_by_others(topology: Topology, accelerator: str, proc: str = "/proc
         nodes = node_used_by_others(topology, resident_bytes(pids, proc))
         return {f"numa:{index}": size for index, size in nodes.items()}
     used = gpu_used_by_others(topology, pids)
-    return {device_id(gpu): used[gpu.index] for gpu in topology.gpus}
+    ours = [process.used_bytes or 0 for gpu in topology.gpus for process in gpu.processes if process.pid in pids]
+    held = sum(node_used_by_others(topology, sum(ours) + resident_bytes(pids, proc)).values())
+    return {device_id(gpu): held if is_unified(gpu) else used[gpu.index] for gpu in topology.gpus}
+
+
+def _is_absent(service: Service) -> bool:
+    return not (Path(service.model) / CONFIG).exists() and not service.geometry
 
 
 def _read_model(service: Service) -> Checkpoint:
     stated = service.geometry or {}
+    if _is_absent(service):
+        raise InferenceError(f"there is no {service.model}/{CONFIG} on this machine.")
     if not (Path(service.model) / CONFIG).is_file() and stated:
         return checkpoint_from_geometry(stated)
     if "parameters" in stated or "weights_bytes" in stated:

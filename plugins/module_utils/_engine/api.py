@@ -21,6 +21,8 @@ from .endpoint import Endpoint
 PROMPT = "Reply with one short sentence: which day comes after Monday?"
 # A stream with more than this in one line is no answer of the engine (bytes).
 _LINE_LIMIT = 1 << 20
+# No engine schedules and samples 5000 times a second; parts of a buffer are read 13 microseconds apart.
+_LEAST_STEP_SECONDS = 0.0002
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -48,19 +50,22 @@ def connect(endpoint: Endpoint, timeout: float) -> http.client.HTTPConnection:
 class Completion:
     """What one request brought: ``tokens`` counted by the engine, times in seconds.
 
-    ``tokens_per_second`` is of the decode alone, (tokens - 1) over the time after the first token, and None for a
-    single token.
+    ``step_seconds`` is the median time between two parts of the stream that carry tokens; None with fewer than two.
+    ``tokens_per_second`` is of the decode alone, (tokens - 1) over the time after the first token. It is None for a
+    single token, and for a stream that was held back and came at once, which says nothing of the decode.
     """
 
     tokens: int
     first_token_seconds: float
     total_seconds: float
+    step_seconds: float | None = None
 
     @property
     def tokens_per_second(self) -> float | None:
         """Decode rate in tokens per second."""
         decode = self.total_seconds - self.first_token_seconds
-        return (self.tokens - 1) / decode if self.tokens > 1 and decode > 0 else None
+        came_at_once = self.step_seconds is None or self.step_seconds < _LEAST_STEP_SECONDS
+        return (self.tokens - 1) / decode if self.tokens > 1 and decode > 0 and not came_at_once else None
 
 
 def generate(endpoint: Endpoint, tokens: int, deadline: float) -> Completion:
@@ -81,7 +86,7 @@ def generate(endpoint: Endpoint, tokens: int, deadline: float) -> Completion:
         "stream_options": {"include_usage": True},
     }
     connection = connect(endpoint, deadline)
-    first: float | None = None
+    arrived: list[float] = []
     counted = 0
     try:
         connection.request("POST", "/v1/completions", json.dumps(body), _headers(endpoint))
@@ -95,8 +100,8 @@ def generate(endpoint: Endpoint, tokens: int, deadline: float) -> Completion:
         for event in _events(response):
             if time.monotonic() - started > deadline:
                 raise InferenceError(f"{endpoint.address} had not finished {tokens} tokens after {deadline:.0f} s")
-            if event.get("choices") and first is None:
-                first = time.monotonic()
+            if event.get("choices"):
+                arrived.append(time.monotonic())
             counted = max(counted, (event.get("usage") or {}).get("completion_tokens", 0))
             if "error" in event:
                 raise InferenceError(f"{endpoint.address} broke off a completion: {json.dumps(event['error'])}")
@@ -107,9 +112,11 @@ def generate(endpoint: Endpoint, tokens: int, deadline: float) -> Completion:
         ) from error
     finally:
         connection.close()
-    if first is None or counted < 1:
+    if not arrived or counted < 1:
         raise InferenceError(f"{endpoint.address} answered 200 but generated no token")
-    return Completion(counted, first - started, time.monotonic() - started)
+    steps = sorted(later - earlier for earlier, later in zip(arrived, arrived[1:]))
+    step = steps[len(steps) // 2] if steps else None
+    return Completion(counted, arrived[0] - started, time.monotonic() - started, step)
 
 
 def listening(endpoint: Endpoint, timeout: float = 2.0) -> bool:

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .._gpu.xid import DEGRADED, FAILED, Xid, parse_xid
-from . import signatures
+from .cause import cause
 from .journal import Entry
+from .lines import Written
 
 # systemd's own names of its messages (systemd/sd-messages.h).
 _STARTING = "7d4958e842da4a758f6c1cdc7b36dcc5"
@@ -158,8 +159,9 @@ def find_incidents(
 
 
 def _episode(life: Life, kernel: Sequence[str], written: Sequence[Entry]) -> Episode:
-    lines = [*kernel, *(entry.text for entry in written), *life.said]
-    incident = signatures.cause(lines)
+    own = (Written(entry.text, entry.time, entry.pid) for entry in written)
+    end = (Written(text, life.ended) for text in life.said)
+    incident = cause([*kernel, *own, *end])
     xid = parse_xid(incident.line)
     return Episode(
         time=life.ended or life.started,
@@ -219,7 +221,7 @@ class _KernelLog:
         return found
 
     def _alone(self, entry: Entry, xid: Xid | None) -> Episode:
-        incident = signatures.cause([entry.text])
+        incident = cause([entry.text])
         hit = [name for name, addresses in self.gpus.items() if xid is not None and xid.pci in addresses]
         service = _owner(entry.text) if xid is None else hit[0] if len(hit) == 1 else None
         gpu = xid.pci if xid else None

@@ -14,6 +14,7 @@ from typing import Any
 from .._engine.finished_requests import Ledger, Tally
 from .._errors import InferenceError
 from .episodes import Episode, Life, find_incidents, lives
+from .gaps import gaps, unread_gap
 from .journal import Journal
 
 _UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -58,12 +59,17 @@ def read_episodes(
 
 def history(
     journal: Journal, services: Sequence[str], gpus: Mapping[str, Sequence[str]], since: float
-) -> dict[str, list[dict[str, Any]]]:
-    """Return ``incidents`` and ``incident_rates`` of these services since a Unix time."""
+) -> dict[str, list[Any]]:
+    """Return ``incidents``, ``incident_rates`` and ``incident_gaps`` of these services since a Unix time."""
     told, found = read_episodes(journal, services, gpus, since)
-    begin = max(since, journal.oldest(since) or since)
+    begins = journal.begins()
+    begin = max(since, begins or since)
     now = time.time()
     return {
+        "incident_gaps": [
+            *gaps(since, begins, journal.is_volatile(), journal.suppressed(since)),
+            *unread_gap(sum(life.crashed for life in told), _MOST_ENDS),
+        ],
         "incidents": [_row(episode) for episode in found],
         "incident_rates": [
             incident_rate(

@@ -47,6 +47,11 @@ def read_checkpoint(path: str, geometry: Mapping[str, Any] | None = None) -> Che
     return Checkpoint(shape, group_tensors(tensors, shape.num_hidden_layers), "exact", fingerprint)
 
 
+def read_config(file: Path) -> dict[str, Any]:
+    """Return the content of a config.json; InferenceError where it is absent, too large or no dictionary."""
+    return _parse_json(_read_small(file, "it has the shape of the model"), str(file))
+
+
 def read_fingerprint(path: str) -> str:
     """Return the fingerprint of a model directory's files; InferenceError as of ``read_checkpoint``."""
     directory = Path(path)

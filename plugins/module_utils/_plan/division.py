@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from .devices import Device
 from .placement import Choice, device_names
-from .plan import Refusal, Settings
+from .plan import DEFAULT_BUDGET, Refusal, Settings
 from .room import Room, claimed_units
 from .shares import SHARE_UNITS, Claim, fill, to_units, units_bytes
 from .sizing import Sized, demand_text, exact, gib, start_key
@@ -25,6 +25,7 @@ class Division:
     units: dict[str, int] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what is as it should be
 
 
 def divide(
@@ -176,7 +177,10 @@ def _weight(sized: Sized) -> Fraction:
 
 
 def _warn_of_clamp(device: Device, result: Division) -> None:
-    """Say in bytes that the budget was lowered, where that changed anything."""
+    """Say in bytes that the budget was lowered, where that changed anything.
+
+    The default budget starts on no card below 170 GiB; that it is lowered there is nothing to be warned of.
+    """
     room, total = result.room, device.total_bytes
     here = room.at(device).services
     lowered = [
@@ -187,7 +191,8 @@ def _warn_of_clamp(device: Device, result: Division) -> None:
     if not lowered and all(sized.service.gpu_memory_utilization for sized in here):
         return
     budget = exact(units_bytes(room.budget, total))
-    result.warnings.append(
+    expected = not lowered and room.settings.gpu_memory_budget == DEFAULT_BUDGET
+    (result.notes if expected else result.warnings).append(
         f"{device_names([device])}: the budget {room.budget / SHARE_UNITS:g} is {budget} and does not start: "
         f"{_left_text(device, here, room.settings)}. The shares are planned within "
         f"{room.limit(device) / SHARE_UNITS:g}{', lowering ' if lowered else ''}{', '.join(lowered)}."

@@ -10,6 +10,7 @@ and whether anything fits is the planner's business (``_placement``).
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -116,6 +117,8 @@ def parse_layout(services: Any, accelerator: str = "cuda") -> list[Service]:
     return complete
 
 
+# Unknown keys of one service that are named.
+MOST_UNKNOWN = 5
 SERVICE_KEYS = frozenset(Service.__dataclass_fields__) | {"socket"}
 
 
@@ -125,9 +128,10 @@ def _parse_service(item: Any, place: int, accelerator: str, problems: Problems) 
         problems.add(f"must be a dictionary, not {shown(item)}.")
         return None
     problems.where = f"service {shown(item.get('name', place + 1))}"
-    unknown = sorted(str(key) for key in item if key not in SERVICE_KEYS)
-    if unknown:
-        problems.add(f"unknown key {_few(unknown)}; known are {', '.join(sorted(SERVICE_KEYS))}.")
+    for key in sorted(str(key) for key in item if key not in SERVICE_KEYS)[:MOST_UNKNOWN]:
+        near = difflib.get_close_matches(key, SERVICE_KEYS, n=1)
+        known = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(SERVICE_KEYS))}."
+        problems.add(f"unknown key {shown(key)}; {known}")
     fields = Fields(item, problems)
     name = fields.text("name")
     if not NAME.fullmatch(name):

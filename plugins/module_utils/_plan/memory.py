@@ -13,7 +13,7 @@ has loaded anything is in the share, too, but the engine finds it missing when i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .._gpu.topology import Link
 from .._model.geometry import Geometry
@@ -21,7 +21,9 @@ from .._model.model import Checkpoint
 from .._model.stages import Stage, local_stages
 from .._values import GIB, MIB, as_integer
 from .layout import Service
+from .overhead import ENCODER_LEVELS, USUAL_EXPERTS_PER_TOKEN, Shape, Workload, careful
 from .plan import Measured
+from .rope import reachable_length
 
 
 @dataclass(frozen=True)
@@ -31,39 +33,26 @@ class Estimates:
     context: int  # outside the share: CUDA's context and what is allocated past the share; on cpu other processes, less
     # the pages of files that the share is charged with
     nccl: int  # outside the share: communication buffers, with two ranks or more
-    nccl_alone: int  # instead of nccl, where CUDA graphs hold NCCL's all-reduce and not the engine's own
     persistent: int  # inside: stays allocated beside weights and KV cache; on cpu the bare worker process
     transient: int  # inside: peak of the profiling pass above that
     graphs: int  # inside: CUDA graphs, unless enforce-eager
     margin: int = 0  # inside: by how much the others may be too low; 0 where they are upper ends
 
 
-# The upper ends of the ranges seen on NVIDIA cards (context 0.5, NCCL and custom all-reduce 0.3-2.1, persistent
-# 0.1-0.5, transient 0.4-3, graphs 0.2-1.5 GiB). An estimate that is too low lets an engine die at its gate; one that is
-# too high costs some cache. The share is no ceiling for the engine: on an H100 it held up to 1.59 GiB more under load,
-# context included (docs/measured-on-gpu.md), and died at 0.99. Each of two ranks held 3.24 GiB more with the engine's
-# own all-reduce, and 4.33 GiB with NCCL's where the GPUs had no access to each other; where they have, NCCL's buffers
-# were 0.48 GiB larger, 4.8 together. On the CPU build of 0.32 a worker in eager mode takes nearly the same beside any
-# weights: what is expected and the margin are two numbers (docs/plan-against-engine.md).
+# On the CPU build of 0.32 a worker in eager mode takes nearly the same beside any weights: what is expected and the
+# margin are two numbers (docs/plan-against-engine.md). On a GPU all follows from model and flags (``overhead``).
 ESTIMATES: Mapping[str, Estimates] = {
-    "cuda": Estimates(
-        context=int(1.7 * GIB),
-        nccl=int(2.1 * GIB),
-        nccl_alone=int(3.2 * GIB),
-        persistent=int(0.5 * GIB),
-        transient=3 * GIB,
-        graphs=int(1.5 * GIB),
-    ),
     "cpu": Estimates(
         context=int(0.6 * GIB),
         nccl=int(0.1 * GIB),
-        nccl_alone=int(0.1 * GIB),
         persistent=int(0.7 * GIB),
         transient=0,
         graphs=0,
         margin=72 * MIB,
     ),
 }
+# What a model is taken for whose shape nobody states: one of 70 billion parameters.
+UNSTATED = Shape(hidden=8192, feed_forward=28_672, vocabulary=152_064)
 
 # Tokens per block where the user does not choose: the engine's default, 128 on cpu
 # (``vllm/platforms/cpu.py``); the latent cache of MLA has kernels for 64 on cuda.
@@ -167,21 +156,25 @@ def demand(
     accelerator: str,
     measured: Measured | None = None,
     links: Sequence[Link] = (),
+    *,
+    engine_version: str | None = None,
+    capability: int | None = None,
 ) -> Demand:
     """Return what each rank of ``service`` needs on that accelerator, as estimated or as measured.
 
-    ``links`` are those of the host: without access between its GPUs the engine communicates otherwise.
+    ``links`` are those of the host: without access between its GPUs the engine communicates otherwise. ``capability``
+    is the lowest compute capability of the GPUs that it may run on.
     """
-    estimates = ESTIMATES[accelerator]
-    eager = accelerator == "cpu" or _is_set(service, "enforce-eager")
-    alone = not eager and _graphs_hold_nccl(service, links)
-    buffers = estimates.nccl_alone if alone else estimates.nccl
-    outside = {"context": estimates.context, "nccl": buffers if service.ranks > 1 else 0}
+    if accelerator == "cpu":
+        estimates = ESTIMATES["cpu"]
+    else:
+        estimates = _on_gpu(service, checkpoint.geometry, links, engine_version, capability)
+    outside = {"context": estimates.context, "nccl": estimates.nccl if service.ranks > 1 else 0}
     fixed = {
         "weights": _rank_weights(service, checkpoint),
         "persistent": estimates.persistent,
         "transient": estimates.transient,
-        "graphs": 0 if eager else estimates.graphs,
+        "graphs": estimates.graphs,
     }
     sources = dict.fromkeys((*outside, *fixed), "estimated")
     sources.update(weights=checkpoint.source, kv_cache="estimated")  # the cache is what the others leave
@@ -194,6 +187,47 @@ def demand(
         starting=_starting(fixed, accelerator),
     )
     return needed if measured is None else _calibrated(needed, measured, accelerator)
+
+
+def _on_gpu(
+    service: Service, geometry: Geometry, links: Sequence[Link], engine_version: str | None, capability: int | None
+) -> Estimates:
+    """Return the bytes that no start on record exceeded, of one rank on a GPU."""
+    runner = {"0": "1", "1": "2"}.get(str(service.environment.get("VLLM_USE_V2_MODEL_RUNNER")))
+    run = Workload(
+        batched_tokens=service.max_num_batched_tokens,
+        sequences=service.max_num_seqs,
+        ranks=service.tensor_parallel_size,
+        length=reachable_length(geometry, service.rope),
+        eager=_is_set(service, "enforce-eager"),
+        engine_version=engine_version,
+        capability=capability,
+        nccl_graphs=_graphs_hold_nccl(service, links),
+        runner=runner,
+    )
+    found = careful(shape_of(geometry), run)
+    # Stages of a pipeline exchange activations as ranks of a group do.
+    nccl = found.group or careful(shape_of(geometry), replace(run, ranks=2)).group
+    return Estimates(found.context, nccl, found.persistent, found.transient, found.graphs)
+
+
+def shape_of(geometry: Geometry) -> Shape:
+    """Return what of a model decides its overhead; what it does not state is that of UNSTATED."""
+    heads = geometry.num_attention_heads
+    return Shape(
+        hidden=geometry.hidden_size or UNSTATED.hidden,
+        feed_forward=geometry.intermediate_size or (0 if geometry.num_experts else UNSTATED.feed_forward),
+        vocabulary=geometry.vocab_size or UNSTATED.vocabulary,
+        architecture=geometry.architecture,
+        head=geometry.qk_rope_head_dim or geometry.head_dim or UNSTATED.head,
+        expert_columns=geometry.moe_intermediate_size if geometry.num_experts else 0,
+        experts_per_token=USUAL_EXPERTS_PER_TOKEN if geometry.num_experts else 0,
+        latent_heads=heads if geometry.uses_mla else 0,
+        latent_head=geometry.qk_nope_head_dim + geometry.v_head_dim,
+        encoder=geometry.architecture.endswith("ForConditionalGeneration"),
+        encoder_levels=ENCODER_LEVELS.get(geometry.architecture, 1),
+        quantized=geometry.quantization is not None,
+    )
 
 
 def _is_set(service: Service, flag: str) -> bool:
@@ -268,8 +302,9 @@ def _least_overhead(weights: int, accelerator: str) -> int:
 
     On cpu, one that found little memory was charged with 0.15 GiB less of pages of files; the next may not be.
     """
-    estimates = ESTIMATES[accelerator]
-    return weights + estimates.persistent + estimates.margin // 2 if accelerator == "cpu" else 0
+    if accelerator != "cpu":
+        return 0
+    return weights + ESTIMATES["cpu"].persistent + ESTIMATES["cpu"].margin // 2
 
 
 def kv_cache(service: Service, geometry: Geometry, accelerator: str) -> KvCache:

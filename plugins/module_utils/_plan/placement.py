@@ -100,7 +100,7 @@ class _State:
     room: Room
     effort: Effort
     dead: set[tuple[object, ...]] = field(default_factory=set)
-    sets: dict[int, list[_Set]] = field(default_factory=dict)
+    sets: dict[tuple[int, frozenset[int]], list[_Set]] = field(default_factory=dict)
 
     def holds(self, sized: Sized, units: int, devices: Sequence[Device]) -> bool:
         """Whether each of the devices has room for a share of so many units, or for the one that is stated."""
@@ -108,11 +108,13 @@ class _State:
         claim = units if stated is None else max(units, to_units(stated))
         return all(self.room.holds(sized, device, units, claim) for device in devices)
 
-    def sets_of(self, count: int) -> list[_Set]:
-        """Return the sets of so many devices, by index."""
-        if count not in self.sets:
-            self.sets[count] = [_set(devices, self.links) for devices in _sets(self.devices, count)]
-        return self.sets[count]
+    def sets_of(self, sized: Sized) -> list[_Set]:
+        """Return the sets of as many devices as the service has ranks, by index, without those unable to run it."""
+        key = sized.service.local_ranks, sized.unable
+        if key not in self.sets:
+            able = [device for device in self.devices if device.index not in sized.unable]
+            self.sets[key] = [_set(devices, self.links) for devices in _sets(able, key[0])]
+        return self.sets[key]
 
 
 def choose_devices(
@@ -138,8 +140,9 @@ def choose_devices(
             chosen[sized.name] = Choice(named, reason)
     placeable = []
     for sized in waiting:
-        if sized.service.local_ranks > len(usable):
-            refusals.append(_too_few(sized, devices, usable))
+        able = [device for device in usable if device.index not in sized.unable]
+        if sized.service.local_ranks > len(able):
+            refusals.append(_too_few(sized, devices, able))
         else:
             placeable.append(sized)
     found = _search(placeable, state)
@@ -231,7 +234,7 @@ def _candidates(sized: Sized, state: _State, anywhere: bool = False) -> list[tup
     """Return the sets of devices with room for a service, the lowest cost first."""
     offers = {device.id: _offer(sized, device, state) for device in state.devices}
     found = []
-    for option in state.sets_of(sized.service.local_ranks):
+    for option in state.sets_of(sized):
         offer = offers[option.devices[0].id]
         if len(option.devices) > 1:
             offer = _joint(sized, option, [offers[device.id] for device in option.devices], state)

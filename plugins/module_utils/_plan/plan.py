@@ -17,6 +17,7 @@ from typing import Any, Callable
 
 from .._errors import InferenceError
 from .._values import is_json, is_whole, shown
+from .._versions import parse_version
 
 SCHEMA = 1
 
@@ -27,6 +28,7 @@ CALIBRATION = ("auto", "ignore")
 ENGINE_GATES = (1, 2)
 
 # Memory components of one service on one device, in the order in which the engine claims them.
+DEFAULT_BUDGET = 0.99  # of each device
 # The first two lie outside the engine's share (gate 1), the others inside it (gate 2).
 OUTSIDE_SHARE = ("context", "nccl")
 INSIDE_SHARE = ("weights", "persistent", "transient", "graphs", "kv_cache")
@@ -42,7 +44,7 @@ class Settings:
     """
 
     accelerator: str = "cuda"
-    gpu_memory_budget: float = 0.99
+    gpu_memory_budget: float = DEFAULT_BUDGET
     on_overcommit: str = "clamp"
     engine_version: str | None = None
     reserve_bytes: int = 0
@@ -57,6 +59,8 @@ class Settings:
         ):
             if value not in known:
                 raise InferenceError(f"{key} must be one of {', '.join(known)}, not {shown(value)}.")
+        if self.engine_version is not None:
+            parse_version(self.engine_version)
         budget, reserve = self.gpu_memory_budget, self.reserve_bytes
         if type(budget) not in (int, float) or not 0 < budget <= 1:
             raise InferenceError(
@@ -151,6 +155,7 @@ class Plan:
     refusals: tuple[Refusal, ...]
     inputs_digest: str
     schema: int = field(default=SCHEMA)
+    notes: tuple[str, ...] = ()  # what a reader should know where nothing is wrong
 
     @property
     def fits(self) -> bool:

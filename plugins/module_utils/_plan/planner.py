@@ -25,17 +25,19 @@ the contexts of its neighbours; the second divides what is left. Shares are roun
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass, replace
 from functools import lru_cache
 
-from .._gpu.topology import Topology
+from .._errors import InferenceError
+from .._gpu.topology import Gpu, Topology
 from .._model.geometry import Geometry
 from .._model.model import Checkpoint
 from .calibration import Calibration
-from .devices import Device, find_devices
+from .devices import Device, find_devices, resolve
 from .division import Division, divide
 from .layout import Service
 from .nearest_fit import nearest_fit
@@ -80,7 +82,16 @@ def plan(
             model = models[service.name]
             key = calibration.key(service, model)
             measured = calibration.measured(key)
-            sized = size_service(service, model, settings.accelerator, measured, key, links=topology.links)
+            sized = size_service(
+                service,
+                model,
+                settings.accelerator,
+                measured,
+                key,
+                links=topology.links,
+                engine_version=settings.engine_version,
+                cards=_cards(service, devices, topology) if settings.accelerator == "cuda" else (),
+            )
             if any(service is item for item in services):
                 sizes[service.name] = (service, sized)
             return sized
@@ -104,6 +115,17 @@ def plan(
     return replace(result, refusals=suggested)
 
 
+def _cards(service: Service, devices: Sequence[Device], topology: Topology) -> list[Gpu]:
+    """Return the GPUs that a service may be placed on; names that are none of them are refused later."""
+    found = [device.index for device in devices if device.problem is None]
+    if service.gpus is not None:
+        found = []
+        for name in service.gpus:
+            with contextlib.suppress(InferenceError):
+                found.append(resolve(name, devices).index)
+    return [gpu for gpu in topology.gpus if gpu.index in found]
+
+
 def inputs_digest(
     services: Sequence[Service],
     topology: Topology,
@@ -116,6 +138,20 @@ def inputs_digest(
     Secret values take no part: no plan follows from them, and nobody may guess them from a digest.
     """
     return _digest(services, find_devices(topology, settings.accelerator), models, settings)
+
+
+def longest_contexts(service: Service, model: Checkpoint, planned: Plan, users: Sequence[int]) -> dict[int, int]:
+    """Return users -> the longest context in tokens that so many requests can have at the same time.
+
+    Each holds blocks of its own in the cache that the plan has for the service, beside the pool's one null block. 0
+    where the cache has not a block for each. KeyError where the plan does not have the service.
+    """
+    sized = size_service(service, model, planned.accelerator)
+    if isinstance(sized, Refusal):
+        return dict.fromkeys(users, 0)
+    kv = sized.demand.kv
+    blocks = (planned.service(service.name).memory["kv_cache"] - sized.demand.margin) // kv.block_bytes
+    return {count: kv.longest(((blocks - 1) // count + 1) * kv.block_bytes, sized.most) for count in users}
 
 
 def _digest(
@@ -171,9 +207,10 @@ def _attempt(
         gpu_memory_budget=settings.gpu_memory_budget,
         services=planned,
         devices=tuple(_planned_device(device, placed[device.id], division) for device in devices),
-        warnings=tuple(division.warnings + plan_warnings(sized, choices, devices, topology)),
+        warnings=tuple(division.warnings + plan_warnings(sized, choices, devices, topology, settings.engine_version)),
         refusals=tuple(refusals),
         inputs_digest=digest,
+        notes=tuple(division.notes + [device.note for device in devices if device.note is not None]),
     )
 
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from .._errors import InferenceError
 from .._model.geometry import Geometry
+from .engine_versions import behaviour
 from .layout import Rope
 
 MULTIPLIED = ("linear", "dynamic")  # scalings whose factor the engine applies to the length
-OVERRIDES_SINCE = (0, 11, 1)  # before it, the flag was --rope-scaling
 
 
 def reachable_length(geometry: Geometry, rope: Rope | None) -> int:
@@ -78,20 +78,9 @@ def rope_arguments(geometry: Geometry, rope: Rope | None, engine_version: str | 
         "factor": rope.factor,
         "original_max_position_embeddings": original_length(geometry, rope),
     }
-    if engine_version is not None and _version(engine_version) < OVERRIDES_SINCE:
+    if behaviour(engine_version).rope_flag == "rope-scaling":
         return {"rope-scaling": scaling}
     theta = geometry.rope_theta
     scaling["rope_theta"] = int(theta) if theta is not None and theta.is_integer() else theta
     overrides = {"max_position_embeddings": reachable_length(geometry, rope), "rope_parameters": scaling}
     return {"hf-overrides": overrides}
-
-
-def _version(text: str) -> tuple[int, ...]:
-    """Return the numbers of a version; suffixes such as rc1, .post1 and +cpu do not count."""
-    numbers = []
-    for part in text.split("+", maxsplit=1)[0].split("."):
-        digits = "".join(character for character in part if character.isdigit())
-        if not part[:1].isdigit():
-            break
-        numbers.append(int(digits))
-    return tuple(numbers)

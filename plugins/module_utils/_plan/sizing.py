@@ -16,10 +16,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .._gpu.topology import Link
+from .._gpu.topology import Gpu, Link
 from .._model.geometry import Geometry
 from .._model.model import Checkpoint
 from .._values import GIB
+from .capability import capability_of, card_obstacle
 from .devices import Device
 from .layout import Service
 from .memory import Demand, demand
@@ -44,6 +45,7 @@ class Sized:
     want_bytes: int  # of one that holds ``most``
     outside_bytes: int  # outside the share, on each device
     starting_bytes: int  # needed on each device until it has started
+    unable: frozenset[int] = frozenset()  # indices of GPUs that cannot run it
     calibration_key: str | None = None
 
     @property
@@ -78,14 +80,26 @@ def size_service(
     calibration_key: str | None = None,
     *,
     links: Sequence[Link] = (),
+    engine_version: str | None = None,
+    cards: Sequence[Gpu] = (),
 ) -> Sized | Refusal:
-    """Return the service with its demand, or why no device whatsoever could run it."""
+    """Return the service with its demand, or why no device whatsoever could run it.
+
+    ``cards`` are the GPUs that it may be placed on: those that the layout names, or all that can be used.
+    """
     refusal = _ranks_refusal(service, checkpoint.geometry) or _length_refusal(service, checkpoint.geometry)
     if refusal is not None:
         return refusal
+    obstacles = {gpu.index: card_obstacle(service, checkpoint.geometry, gpu, engine_version) for gpu in cards}
+    unable = {index: text for index, text in obstacles.items() if text is not None}
+    if unable and (service.gpus is not None or len(unable) == len(cards)):
+        return Refusal(service.name, f"{'; '.join(unable.values())}.", "")
+    capability = min(filter(None, (capability_of(gpu) for gpu in cards if gpu.index not in unable)), default=None)
     reach = reachable_length(checkpoint.geometry, service.rope)
     least, most = service.max_model_len or min(FIT_LEAST_TOKENS, reach), service.max_model_len or reach
-    needed = demand(service, checkpoint, accelerator, measured, links)
+    needed = demand(
+        service, checkpoint, accelerator, measured, links, engine_version=engine_version, capability=capability
+    )
     return Sized(
         service=service,
         checkpoint=checkpoint,
@@ -96,6 +110,7 @@ def size_service(
         want_bytes=needed.share_bytes(most),
         outside_bytes=needed.outside_bytes,
         starting_bytes=needed.starting,
+        unable=frozenset(unable),
         calibration_key=calibration_key,
     )
 

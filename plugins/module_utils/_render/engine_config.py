@@ -8,11 +8,12 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._engine.installed import Engine
 from .._errors import InferenceError
+from .._plan.engine_versions import behaviour
 from .._plan.layout import Service
 from .._plan.multi_node import MultiNode
 from .._plan.plan import PlannedService
@@ -57,12 +58,13 @@ def check_engine_args(service: Service, engine: Engine) -> None:
         )
 
 
-def config(service: Service, planned: PlannedService) -> dict[str, Any]:
+def config(service: Service, planned: PlannedService, engine_version: str | None = None) -> dict[str, Any]:
     """The engine's configuration as a mapping of flag names, in the order of the file.
 
     ``planned`` gives the numbers that the plan decided: share (fraction of the device's total memory), context
-    length (tokens), tensor-parallel size.
+    length (tokens), tensor-parallel size. What an engine of that version does not know is left out.
     """
+    drains = behaviour(engine_version).shutdown_timeout
     values: dict[str, Any] = {
         "model": service.model,
         "served-model-name": [service.served_model_name],
@@ -75,7 +77,7 @@ def config(service: Service, planned: PlannedService) -> dict[str, Any]:
         "max-num-seqs": service.max_num_seqs,
         "max-num-batched-tokens": service.max_num_batched_tokens,
         "kv-cache-dtype": service.kv_cache_dtype,
-        "shutdown-timeout": service.shutdown_timeout,
+        **({"shutdown-timeout": service.shutdown_timeout} if drains else {}),
         "disable-fastapi-docs": True,
     }
     values.update(planned.rope_arguments)
@@ -120,6 +122,16 @@ def common_digest(values: Mapping[str, Any], engine: Engine) -> str:
     return hashlib.sha256(json.dumps([engine.version, common], sort_keys=True).encode()).hexdigest()
 
 
+def _visible(planned: PlannedService, engine: Engine) -> Sequence[str]:
+    """Return the GPUs of a service as its engine takes them: by UUID, or by place where it reads numbers alone.
+
+    A unit may open the nodes of its own GPUs only, and CUDA counts those that it can open, by PCI address.
+    """
+    if behaviour(engine.version).device_uuids:
+        return planned.devices
+    return [str(place) for place in range(len(planned.devices))]
+
+
 def config_text(values: Mapping[str, Any]) -> str:
     """The configuration file: YAML whose values are written as JSON, which every YAML parser reads.
 
@@ -159,7 +171,7 @@ def engine_environment(
         variables["RAY_ADDRESS"] = f"{service.multi_node.leader}:{service.multi_node.master_port}"
     if engine.accelerator == "cuda":
         variables["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-        variables["CUDA_VISIBLE_DEVICES"] = ",".join(planned.devices)
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(_visible(planned, engine))
     else:
         variables["CPU_VISIBLE_MEMORY_NODES"] = ",".join(str(index) for index in planned.device_indices)
     variables.update({name: str(value) for name, value in service.environment.items()})

@@ -64,6 +64,7 @@ def _host(name: str, plan: Mapping[str, Any], topology: Mapping[str, Any] | None
         _services(plan["services"]),
         _topology(topology, plan["services"]) if topology else "",
         *(element("div", element("p", svg_text(warning)), class_="card warn") for warning in plan["warnings"]),
+        *(element("p", svg_text(note)) for note in plan.get("notes", ())),
         class_="host",
     )
 

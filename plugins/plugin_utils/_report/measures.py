@@ -27,7 +27,13 @@ from ansible_collections.llmops.inference.plugins.plugin_utils._report.statistic
     rate,
 )
 
-OUT_OF_MEMORY = ("out_of_device_memory", "host_oom_kill", "memory_share_too_large", "no_room_for_kv_cache")
+OUT_OF_MEMORY = (
+    "out_of_device_memory",
+    "no_host_memory",
+    "host_oom_kill",
+    "memory_share_too_large",
+    "no_room_for_kv_cache",
+)
 
 # A run and one of its services.
 MeasuredRun = tuple[RunResult, ServiceResult]

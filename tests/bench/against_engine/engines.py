@@ -24,7 +24,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._engine.endpoint 
 from ansible_collections.llmops.inference.plugins.module_utils._engine.installed import Engine
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._gpu.numa import read_numa_nodes
-from ansible_collections.llmops.inference.plugins.module_utils._incidents.signatures import cause
+from ansible_collections.llmops.inference.plugins.module_utils._incidents.cause import cause
 
 TIMEOUT_SECONDS = 240.0
 _POLL_SECONDS = 0.02

@@ -184,6 +184,17 @@ def test_all_models_that_cannot_be_read_are_named_at_once(tmp_path: Path) -> Non
     assert [str(text).partition(":")[0] for text in errors] == ["service 'a'", "service 'b'"]
 
 
+def test_models_that_are_absent_come_with_the_ways_to_plan_without_them_said_once(tmp_path: Path, model: Path) -> None:
+    layout = [{"name": name, "model": str(tmp_path / name), "port": port} for name, port in (("a", 8001), ("b", 8002))]
+    with pytest.raises(InferenceError, match=f"there is no {tmp_path}/a/{CONFIG} on this machine") as refused:
+        read_models(parsed(layout))
+    assert [str(refused.value).count(way) for way in ("geometry of the service", "geometry_files", "fits")] == [1, 1, 1]
+    (model / "model.safetensors").write_bytes(b"")
+    with pytest.raises(InferenceError) as broken:
+        read_models(parsed([{"name": "c", "model": str(model), "port": 8003}]))
+    assert "geometry" not in str(broken.value), "its files are there and are to be mended"
+
+
 def test_a_stated_geometry_serves_where_there_is_no_directory_and_overrides_where_there_is(model: Path) -> None:
     absent = parsed([service("a", QWEN3_8B)])
     assert read_models(absent)["a"].geometry.hidden_size == 4096

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from ansible_collections.llmops.inference.plugins.module_utils._engine.api import generate, listening
+from ansible_collections.llmops.inference.plugins.module_utils._engine.api import Completion, generate, listening
 from ansible_collections.llmops.inference.plugins.module_utils._engine.endpoint import Endpoint
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 
@@ -60,6 +60,21 @@ def test_a_stream_of_tokens_is_counted_as_the_engine_counts_it(serve: Serve) -> 
     measured = generate(serve(200, TOKENS + event("[DONE]")), tokens=2, deadline=5)
     assert measured.tokens == 2
     assert 0 < measured.first_token_seconds <= measured.total_seconds
+
+
+def test_a_stream_that_came_at_once_has_no_speed(serve: Serve) -> None:
+    token = event('{"choices": [{"text": "a"}]}')
+    usage = event('{"choices": [], "usage": {"completion_tokens": 16}}')
+    measured = generate(serve(200, token * 16 + usage + event("[DONE]")), tokens=16, deadline=5)
+    assert measured.tokens == 16
+    assert measured.tokens_per_second is None
+
+
+def test_the_speed_is_that_of_the_tokens_after_the_first() -> None:
+    assert Completion(11, 0.5, 1.5, step_seconds=0.1).tokens_per_second == pytest.approx(10)
+    assert Completion(11, 0.5, 0.5001, step_seconds=0.00001).tokens_per_second is None
+    assert Completion(11, 0.5, 1.5, step_seconds=None).tokens_per_second is None, "all tokens came in one part"
+    assert Completion(1, 0.5, 0.6).tokens_per_second is None
 
 
 @pytest.mark.parametrize(

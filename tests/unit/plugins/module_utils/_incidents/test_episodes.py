@@ -171,6 +171,15 @@ def test_a_watchdogs_word_just_before_the_end_of_a_life_that_began_before_the_wi
     assert later.kind == "killed", "it was said of the life before"
 
 
+def test_an_error_that_the_service_outlived_by_hours_does_not_explain_its_end() -> None:
+    refused = "ValueError: something that a client asked for"
+    entries = told(*start(0, "a", 40), *crash(30_000, "a"), *start(30_005, "b", 30_041))
+    (incident,) = found(entries, {"a": [*wrote(100, refused), *wrote(29_990, "serving")]})
+    assert (incident.kind, incident.line) == ("killed", EXITED)
+    (incident,) = found(entries, {"a": wrote(29_999, refused)})
+    assert (incident.kind, incident.line) == ("engine_error", refused), "moments before the end it may be the cause"
+
+
 def test_each_service_has_its_own_incidents() -> None:
     mini = told(*start(0, "a", 40), *crash(100, "a"))
     micro = told(*start(1, "m", 41), service="micro")
@@ -280,8 +289,39 @@ def test_a_line_that_was_cut_off_by_the_limit_is_left_out() -> None:
     assert [entry.text for entry in Journal(run).invocation("a", 10)] == ["x"]
 
 
+def test_what_the_journal_cannot_tell_is_said_with_the_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Journal, "is_volatile", lambda self: False)
+    run = Recorded(
+        {"__REALTIME_TIMESTAMP": "90000000000", "_PID": "7", "MESSAGE": "Suppressed 3 messages from vllm@mini.service"}
+    )
+    told = history.history(Journal(run), ["mini"], {}, since=0)
+    begins, dropped = told["incident_gaps"]
+    assert begins == "the journal begins at 1970-01-02T01:00:00Z: counts are a lower bound"
+    assert "dropped 3 lines of vllm@mini.service" in dropped
+    asked = [command[-1] for command in run.commands]
+    assert "MESSAGE_ID=a596d6fe7bfa4994828e72309e95d61e" in asked
+
+
+def test_a_cause_that_requests_pushed_out_of_the_last_lines_is_read_all_the_same() -> None:
+    request = '(APIServer pid=1) INFO:     127.0.0.1:1 - "POST /v1/completions HTTP/1.1" 500 Internal Server Error'
+    run = Recorded(*({"__REALTIME_TIMESTAMP": f"{70_000_000 + n}", "_PID": "7", "MESSAGE": request} for n in range(50)))
+    of_requests = run.out
+    error = {"__REALTIME_TIMESTAMP": "1000000", "_PID": "7", "MESSAGE": "RuntimeError: the cause"}
+
+    def answer(command: Sequence[str]) -> tuple[int, str, str]:
+        run.out = json.dumps(error) if any(word.startswith("--grep=") for word in command) else of_requests
+        return run(command)
+
+    found = Journal(answer).invocation("a", 50)
+    assert [entry.text for entry in found] == ["RuntimeError: the cause", *[request] * 50]
+    assert "--since=@-530" in run.commands[-1], "bounded, for journald has no index of words"
+    assert len(Journal(answer).invocation("a", 51)) == 50, "all that the start wrote"
+    assert len(run.commands) == 3
+
+
 def test_a_host_without_a_journal_has_no_incidents(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
     told_nothing = history.history(Journal(Recorded()), ["mini"], {}, since=0)
     assert told_nothing["incidents"] == []
+    assert told_nothing["incident_gaps"] == ["there is no journal: incidents are not counted"]
     assert [row["service"] for row in told_nothing["incident_rates"]] == ["mini"]

@@ -107,7 +107,7 @@ def test_what_is_refused_is_counted_and_one_reason_is_told() -> None:
 
 
 def test_a_start_that_does_not_fit_is_no_candidate() -> None:
-    found = find({"mini": {"max_model_len": [4096]}, "micro": {"max_model_len": [4096]}}, memory=36)
+    found = find({"mini": {"max_model_len": [4096]}, "micro": {"max_model_len": [4096]}}, memory=33)
     assert not found.start_fits
     assert [sorted(candidate.changes) for candidate in found.candidates] == [["micro", "mini"]]
 

@@ -166,7 +166,7 @@ def test_every_service_is_watched_unless_the_layout_says_otherwise() -> None:
         ({"shutdown_timeout": 0}, "shutdown_timeout"),
         ({"start_timeout": "soon"}, "start_timeout"),
         ({"memory_max": "64 gigabytes"}, "no size such as 64G"),
-        ({"tensor_parallel": 2}, "unknown key tensor_parallel"),
+        ({"tensor_parallel": 2}, "unknown key 'tensor_parallel'; did you mean tensor_parallel_size?"),
     ],
 )
 def test_every_mistake_is_named(keys: dict[str, Any], said: str) -> None:

@@ -13,10 +13,9 @@ import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._calibration.records import usage, worst
 from ansible_collections.llmops.inference.plugins.module_utils._engine.startup_log import read_startup_log
 from ansible_collections.llmops.inference.plugins.module_utils._gpu.topology import Topology
-from ansible_collections.llmops.inference.plugins.module_utils._incidents.signatures import cause
+from ansible_collections.llmops.inference.plugins.module_utils._incidents.cause import cause
 from ansible_collections.llmops.inference.plugins.module_utils._model.model import checkpoint_from_geometry
 from ansible_collections.llmops.inference.plugins.module_utils._plan.memory import (
-    ESTIMATES,
     MARGIN_OUTSIDE,
     Demand,
     demand,
@@ -40,6 +39,7 @@ MEASURED = GPU / "measured" / "h100-80gb-vllm-0.24.0"
 TWO_GPUS = GPU / "measured" / "2-h100-80gb-vllm-0.24.0"
 NEWER = GPU / "measured" / "h200-vllm-0.32.0"
 TOPOLOGIES = sorted((GPU / "topologies").glob("*.json"))
+ENGINE = "0.24.0"
 ROUNDING = 0.005 * GIB  # the log's numbers have two decimals
 GEOMETRIES = {"qwen3-32b": QWEN3_32B, "qwen3-8b": QWEN3_8B, "qwen3-1.7b": QWEN3_1_7B}
 NCCL_ALONE = {"disable-custom-all-reduce": True}
@@ -94,6 +94,11 @@ def with_outcome(*outcomes: str) -> list[Any]:
     return [item for item in starts() if item.values[0]["outcome"] in outcomes]
 
 
+def alone(found: list[Any]) -> list[Any]:
+    """Those that no other start disturbed."""
+    return [item for item in found if not item.id.startswith("together")]
+
+
 def step_of(scenario: str, number: int) -> tuple[dict[str, Any], str]:
     (path,) = (path for path in scenarios() if path.stem == scenario)
     step = load(path)["steps"][number]
@@ -106,14 +111,23 @@ def share_bytes(step: dict[str, Any]) -> int:
 
 
 def demanded(step: dict[str, Any], measured: Measured | None = None) -> Demand:
+    """What is planned for a start, as the engine that was measured is known, and before it was."""
     flags, geometry = step["start"]["flags"], GEOMETRIES[step["start"]["model"]]
     keys: dict[str, Any] = {"kv_cache_dtype": flags["kv-cache-dtype"]} if "kv-cache-dtype" in flags else {}
     flagged = ("disable-custom-all-reduce", "enforce-eager")
     keys["engine_args"] = {flag: True for flag in flagged if flag in flags}
-    keys["max_num_seqs"] = flags["max-num-seqs"]
-    keys["max_num_batched_tokens"] = flags["max-num-batched-tokens"]
+    keys["max_num_batched_tokens"], keys["max_num_seqs"] = flags["max-num-batched-tokens"], flags["max-num-seqs"]
+    keys["environment"] = step["start"].get("environment") or {}
+    if "hf-overrides" in flags:
+        keys["rope"] = YARN
     (asked,) = parsed([service("model", geometry, gpus=list(range(ranks_of(step))), **keys)])
-    return demand(asked, checkpoint_from_geometry(geometry), "cuda", measured)
+    checkpoint = checkpoint_from_geometry(geometry)
+    return demand(asked, checkpoint, "cuda", measured, engine_version=engine_of(step), capability=90)
+
+
+def engine_of(step: dict[str, Any]) -> str:
+    """0.32 counts weights and the rest of the memory that stays together."""
+    return "0.32.0" if "consumed_gib" in step["log"] else ENGINE
 
 
 def ranks_of(step: dict[str, Any]) -> int:
@@ -195,22 +209,26 @@ def test_the_engine_loads_the_weights_that_the_geometry_says(step: dict[str, Any
 @pytest.mark.parametrize(("step", "log"), with_outcome("ready"))
 def test_no_component_exceeds_its_estimate(step: dict[str, Any], log: str) -> None:
     """With two ranks, part of the communicators is made in the profiling pass, and CUDA graphs can hold NCCL's own."""
-    told, estimates = step["log"], ESTIMATES["cuda"]
-    transient = told["transient_gib"] * GIB
-    if "consumed_gib" in told:  # 0.32 counts weights and the rest together, and grows with the sequences
-        persistent = (told["consumed_gib"] - told["weights_gib"]) * GIB
-        graphs = 0 if "enforce-eager" in step["start"]["flags"] else told["graphs_estimated_gib"] * GIB
-        assert graphs <= estimates.graphs
-        assert persistent + transient + graphs <= demanded(step).fixed_bytes - demanded(step).fixed["weights"]
-        return
-    persistent = told["not_torch_gib"] * GIB
-    if step["exact"]["free_at_start"] + ranks_of(step) * GIB > step["before"]["free"]:  # nobody else was starting
-        assert step["before"]["free"] - step["exact"]["free_at_start"] <= demanded(step).outside_bytes
-        if ranks_of(step) == 1:
-            assert persistent <= estimates.persistent
-            assert told["graphs_gib"] * GIB <= estimates.graphs
-        assert persistent + transient <= estimates.persistent + estimates.transient
-    assert transient <= estimates.transient
+    told, needed = step["log"], demanded(step)
+    if step["exact"]["free_at_start"] + ranks_of(step) * GIB <= step["before"]["free"]:
+        return  # another engine was starting
+    stays = told["consumed_gib"] if "consumed_gib" in told else told["weights_gib"] + told["not_torch_gib"]
+    parts = ["weights", "persistent", "transient"]
+    inside = stays + told["transient_gib"]
+    if "graphs_estimated_gib" in told and engine_of(step) != ENGINE:
+        parts.append("graphs")
+        inside += told["graphs_estimated_gib"]
+    assert step["before"]["free"] - step["exact"]["free_at_start"] <= needed.outside_bytes
+    assert inside * GIB <= sum(needed.fixed[name] for name in parts) + 3 * ROUNDING
+
+
+@pytest.mark.parametrize(("step", "log"), alone(with_outcome("ready")))
+def test_an_uncalibrated_cache_is_never_above_and_at_most_5_percent_below(step: dict[str, Any], log: str) -> None:
+    """Of two ranks 7 %: the plan keeps 1.9 GiB for FlashInfer's buffers, which was not installed there."""
+    needed, told = demanded(step), step["log"]["available_kv_gib"] * GIB
+    foretold = share_bytes(step) - needed.fixed_bytes
+    assert foretold <= told + ROUNDING
+    assert foretold >= (0.95 if ranks_of(step) == 1 else 0.93) * told
 
 
 @pytest.mark.parametrize(
@@ -258,7 +276,7 @@ def test_the_big_model_serves_on_two_cards_with_the_share_of_its_plan(known: str
 
 def test_a_share_that_serves_with_the_engine_s_own_all_reduce_dies_without_it() -> None:
     share, medium, _total = planned_share({})
-    assert medium.gpu_memory_utilization == 0.952
+    assert 0.952 <= medium.gpu_memory_utilization <= 0.96  # both served 256 requests
     assert planned_share(NCCL_ALONE)[0] < share
     for scenario, answered in {"two-gpus-0.952": 256, "two-gpus-no-p2p-0.952": 0}.items():
         loads = [step for step in load(TWO_GPUS / f"{scenario}.json")["steps"] if "load" in step]
@@ -269,7 +287,7 @@ def planned_share(flags: dict[str, Any]) -> tuple[int, PlannedService, int]:
     """The share of the big model on the two cards, in bytes, what else is planned for it, and the total of a card."""
     topology = Topology.from_dict(load(GPU / "topologies" / "2-h100-80gb.json"))
     layout = [service("medium", QWEN3_32B, gpus=[0, 1], rope=YARN, engine_args=flags)]
-    plan = planned(layout, topology, gpu_memory_budget=0.99)
+    plan = planned(layout, topology, gpu_memory_budget=0.99, engine_version=ENGINE)
     (medium,), total = plan.services, plan.devices[0].total_bytes
     return units_bytes(to_units(medium.gpu_memory_utilization), total), medium, total
 

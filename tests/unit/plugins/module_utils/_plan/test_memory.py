@@ -157,8 +157,9 @@ def test_a_model_of_windows_only_has_one_group() -> None:
 
 def test_what_lies_outside_the_share_is_told_apart() -> None:
     alone, pair = demanded(QWEN3_32B), demanded(QWEN3_32B, tensor_parallel_size=2)
-    assert alone.outside == {"context": ESTIMATES["cuda"].context, "nccl": 0}
-    assert pair.outside["nccl"] == ESTIMATES["cuda"].nccl
+    assert alone.outside["nccl"] == 0
+    assert pair.outside["context"] == alone.outside["context"]
+    assert 1.39 * GIB < pair.outside["nccl"] < 2 * GIB
     assert "kv_cache" not in alone.fixed
 
 
@@ -180,8 +181,9 @@ def test_graphs_that_hold_nccl_s_all_reduce_are_counted(
 ) -> None:
     (asked,) = parse_layout([service("model", QWEN3_32B, tensor_parallel_size=ranks, engine_args=flags)], "cuda")
     needed = demand(asked, checkpoint_from_geometry(QWEN3_32B), "cuda", links=[Link(0, 1, **link)])
-    estimates = ESTIMATES["cuda"]
-    assert needed.outside["nccl"] == (estimates.nccl_alone if alone else estimates.nccl)
+    own = demanded(QWEN3_32B, tensor_parallel_size=ranks, engine_args={"enforce-eager": True})
+    more = needed.outside["nccl"] - own.outside["nccl"]
+    assert more == pytest.approx(1.1 * GIB if alone else 0, abs=1)
 
 
 def test_one_rank_and_a_cpu_have_no_such_graphs() -> None:
@@ -192,7 +194,7 @@ def test_one_rank_and_a_cpu_have_no_such_graphs() -> None:
 
 
 def test_graphs_are_left_out_of_an_eager_engine() -> None:
-    assert demanded(TINY).fixed["graphs"] == ESTIMATES["cuda"].graphs
+    assert demanded(TINY).fixed["graphs"] > 0.2 * GIB
     assert demanded(TINY, engine_args={"enforce-eager": True}).fixed["graphs"] == 0
     assert demanded(TINY, "cpu").fixed["graphs"] == 0
 

@@ -196,7 +196,7 @@ def test_a_slot_below_the_required_generation_is_warned_of_and_an_idle_link_is_n
 
 
 def test_a_stated_share_is_looked_for_on_a_card_where_it_holds_enough() -> None:
-    plan = planned([service("a", gpu_memory_utilization=0.2)], box(16, 40))
+    plan = planned([service("a", gpu_memory_utilization=0.1)], box(5, 40))
     assert plan.service("a").device_indices == (1,)
 
 

@@ -46,6 +46,14 @@ def rendered(accelerator: str = "cuda", **keys: Any) -> dict[str, File]:
     return generation.generation(made, scene.parsed(layout, accelerator), box, {"vllm_guard": "code"})
 
 
+def rendered_for(version: str) -> dict[str, File]:
+    """The same on GPUs, for another engine."""
+    layout = scene.reference_layout()
+    made = scene.planned(layout, scene.box(80, 80, 80), engine_version=version)
+    box = generation.Box(engine(version=version), Paths(), MINORS, DEFAULT_ANSWERS, KEY)
+    return generation.generation(made, scene.parsed(layout), box, {"vllm_guard": "code"})
+
+
 def config(files: Mapping[str, File], service: str) -> dict[str, Any]:
     return dict(yaml.safe_load(files[f"services/{service}/engine.yaml"].text))
 
@@ -247,3 +255,17 @@ def test_a_flag_is_checked_against_the_installed_engine_and_the_nearest_are_name
         check(**{"enforce-eagre": True})
     with pytest.raises(InferenceError, match="no flag has a similar name"):
         check(zzz=1)
+
+
+@pytest.mark.parametrize(
+    ("version", "visible", "drains"),
+    [
+        ("0.17.0", '"0,1"', False),
+        ("0.22.0", '"0,1"', True),
+        ("0.24.0", '"GPU-00000000,GPU-00000001"', True),
+    ],
+)
+def test_an_engine_gets_what_its_version_reads(version: str, visible: str, drains: bool) -> None:
+    files = rendered_for(version)
+    assert f"CUDA_VISIBLE_DEVICES={visible}" in files["services/medium/environment"].text
+    assert ("shutdown-timeout" in config(files, "medium")) == drains
