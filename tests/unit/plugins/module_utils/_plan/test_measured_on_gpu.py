@@ -45,7 +45,7 @@ GEOMETRIES = {"qwen3-32b": QWEN3_32B, "qwen3-8b": QWEN3_8B, "qwen3-1.7b": QWEN3_
 NCCL_ALONE = {"disable-custom-all-reduce": True}
 # Three starts without CUDA graphs hold more under load than the estimate. A likely cause: the engine's own sampler
 # leaves blocks of every batch size with torch's allocator.
-SAMPLER = "the plan keeps 1.7 GiB outside the share, and 2.0 to 2.7 GiB were held there under load"
+SAMPLER = "the plan keeps 1.3 GiB outside the share, and 2.0 to 2.7 GiB were held there under load"
 BEYOND = ("micro-eager-batch-2048", "mini-eager-batch-2048", "medium-eager-batch-16384")
 INCIDENTS = {
     "gate1": "memory_share_too_large",
