@@ -174,7 +174,7 @@ def _digest(
 
 @lru_cache(maxsize=256)  # many services, and many hosts of one process, have the same model
 def _geometry_digest(geometry: Geometry) -> str:
-    return hashlib.sha256(json.dumps(vars(geometry), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(geometry.to_dict(), sort_keys=True).encode()).hexdigest()
 
 
 def _fields(value: object) -> object:
