@@ -22,14 +22,20 @@ description:
   - No message shows a key or a hash.
 options:
   _input:
-    description: The keys, each with C(name), C(key) or C(sha256), and C(requests_per_minute) where it has its own.
+    description:
+      - The keys, each with C(name) and with C(key) or C(sha256).
+      - A key with limits of its own has C(requests_per_minute) or C(sequences_per_minute).
     type: list
     elements: dict
     required: true
   requests_per_minute:
-    description: The limit of those that state none.
+    description: The requests of those that state none.
     type: int
     required: true
+  sequences_per_minute:
+    description: The sequences of those that state none.
+    type: int
+    default: 60000
 """
 
 EXAMPLES = r"""
@@ -41,18 +47,20 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: One entry per key, with C(name), C(sha256) and C(requests_per_minute).
+  description: One entry per key, with C(name), C(sha256), C(requests_per_minute) and C(sequences_per_minute).
   type: list
   elements: dict
 """
 
 
-def gateway_keys(keys: Sequence[Mapping[str, Any]], requests_per_minute: int) -> list[dict[str, Any]]:
+def gateway_keys(
+    keys: Sequence[Mapping[str, Any]], requests_per_minute: int, sequences_per_minute: int = 60_000
+) -> list[dict[str, Any]]:
     """Return the keys, hashed."""
     from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.gateway import keys_of
 
     try:
-        return keys_of(keys, requests_per_minute)
+        return keys_of(keys, requests_per_minute, sequences_per_minute)
     except InferenceError as error:
         raise AnsibleFilterError(str(error)) from error
 

@@ -193,7 +193,7 @@ def shape_of(geometry: Geometry) -> Shape:
 
 
 def _is_set(service: Service, flag: str) -> bool:
-    return service.engine_args.get(flag) in (True, "true", "True")
+    return service.engine_args.get(flag) is True
 
 
 def _is_off(service: Service, flag: str) -> bool:

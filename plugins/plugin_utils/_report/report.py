@@ -27,6 +27,7 @@ from ansible_collections.llmops.inference.plugins.plugin_utils._report.objective
     PASSED,
     Outcome,
     check_objectives,
+    joint_verdict,
     parse_objectives,
 )
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.statistics import Estimate
@@ -60,10 +61,12 @@ def report(values: object, settings: JudgementSettings, objectives: object = ())
     sided = any(run.side for run in runs)
     current = [run for run in runs if run.side == SIDES[1]] if sided else runs
     outcomes = check_objectives(current, parse_objectives(objectives))
+    together = joint_verdict(outcome.outcome for outcome in outcomes)
     return {
         "schema_version": REPORT_SCHEMA_VERSION,
         "host": hosts[0],
-        "passed": all(outcome.outcome == PASSED for outcome in outcomes),
+        "passed": together == PASSED,
+        "verdict": together,
         "objectives": [_outcome(outcome) for outcome in outcomes],
         "settings": {**asdict(settings), "judged": list(settings.judged), "shown": list(settings.shown)},
         "summary": summary(runs, settings.confidence),

@@ -57,7 +57,7 @@ def plan_of(**arguments: Any) -> dict[str, Any]:
     """Plan as the module does, in this process, on a machine that is described or has no GPU."""
     defaults = {name: option.get("default") for name, option in OPTIONS.items()}
     answers = {"gpu_health": DEFAULT_ANSWERS}
-    return make_plan({**defaults, **answers, **arguments}, lambda command: (1, "", ""))[0].to_dict()
+    return make_plan({**defaults, **answers, **arguments}, lambda command: (1, "", "")).plan.to_dict()
 
 
 def test_the_reference_box_is_planned_over_its_driver_in_check_mode_too() -> None:
