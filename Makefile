@@ -1,6 +1,6 @@
 # Everything a developer runs; the work is done by small scripts under tests/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-clean bundle lint docs test-fast test test-all test-matrix compatibility release bench bench-no-change bench-serving bench-fleet bench-plan bench-plan-speed bench-plan-engine bench-gateway clean
+.PHONY: help setup demo demo-clean bundle lint docs test-fast test test-all test-gpu test-matrix compatibility release bench bench-no-change bench-serving bench-fleet bench-plan bench-plan-speed bench-plan-engine bench-gateway clean
 
 help:
 	@echo "make setup       tools and this collection in .venv"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-fast   lint and unit tests"
 	@echo "make test        test-fast, sanity, package, documentation, AWX, and the scenarios on real systemd hosts, about an hour"
 	@echo "make test-all    the scenarios that keep engines busy for many minutes as well"
+	@echo "make test-gpu    real GPUs: what the machine at hand can run; it prints the rest"
 	@echo "make test-matrix ansible-test on every ansible-core and Python that the collection supports"
 	@echo "make compatibility  docs/compatibility.md of what was run in this checkout, and what was not"
 	@echo "make release VERSION=1.0.0  its version and its changelog, to look at and to commit"
@@ -53,6 +54,11 @@ test: setup
 
 test-all: setup
 	@PYTHONPATH=.venv/collections .venv/bin/python tests/tools/run_tests.py --all
+
+# What can run: INVENTORY=a GPU host, KIT=a kit for a bare GPU machine, ENGINE=the Python of an engine (tests/gpu/README.md).
+test-gpu: setup
+	@PYTHONPATH=.venv/collections .venv/bin/python -m ansible_collections.llmops.inference.tests.gpu.everything \
+	  $(if $(INVENTORY),--inventory $(INVENTORY)) $(if $(KIT),--kit $(KIT)) $(if $(ENGINE),--engine $(ENGINE)) $(if $(GPUS),--gpus $(GPUS))
 
 test-matrix: setup
 	@PYTHONPATH=.venv/collections .venv/bin/python tests/tools/core_matrix.py

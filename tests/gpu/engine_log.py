@@ -21,6 +21,7 @@ PATTERNS: dict[str, str] = {
     "not_kv_gib": r"Total non KV cache memory: ([-\d.]+)GiB",
     "transient_gib": r"torch peak memory increase: ([-\d.]+)GiB",
     "not_torch_gib": r"non-torch forward increase memory: ([-\d.]+)GiB",
+    "consumed_gib": r"total consumed \(from mem_get_info\): ([-\d.]+)GiB",
     "available_kv_gib": r"Available KV cache memory: ([-\d.]+) GiB",
     "kv_tokens": r"GPU KV cache size: ([\d,]+) tokens",
     "graphs_gib": r"Graph capturing finished in [\d.]+ secs, took ([-\d.]+) GiB",

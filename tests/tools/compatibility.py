@@ -120,7 +120,13 @@ def measured_gpus() -> Iterator[str]:
     """Yield a line per GPU on which engines were measured."""
     for directory in sorted((ROOT / "tests" / "gpu" / "measured").iterdir()):
         card, _vllm, version = directory.name.partition("-vllm-")
-        yield f"- {card.upper().replace('-', ' ')}: vLLM {version} by itself, not as a service of this collection"
+        deployed = any(directory.glob("*.deployed.json"))
+        how = (
+            "by itself, and as services of this collection"
+            if deployed
+            else "by itself, not as a service of this collection"
+        )
+        yield f"- {card.upper().replace('-', ' ')}: vLLM {version} {how}"
 
 
 def missing(record: Mapping[str, Mapping[str, Mapping[str, str]]]) -> Iterator[tuple[str, str]]:

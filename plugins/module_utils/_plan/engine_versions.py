@@ -48,6 +48,7 @@ class Behaviour:
     least_capability: int  # of a GPU that the released wheels have code for, 7.5 as 75
     outside_measured: bool  # whether bytes outside the share were measured under load
     group_buffers: str  # of a tensor-parallel group, inside the share
+    counts_of_tokens: bool  # a number for each sequence and word of the vocabulary stays inside the share
 
 
 # The first of a key holds for every older engine, too.
@@ -82,6 +83,8 @@ CHANGES: tuple[Change, ...] = (
     Change("0.25.0", "outside_measured", False, "no start on record tells"),
     Change(FLOOR, "group_buffers", "small", "measured starts to 0.16.0: 0.1 GiB a rank of the group"),
     Change("0.17.0", "group_buffers", "large", "measured starts from 0.18.0: 1.5 GiB more"),
+    Change(FLOOR, "counts_of_tokens", False, "not inside the share in 0.24.0: docs/measured-on-gpu.md"),
+    Change("0.32.0", "counts_of_tokens", True, "H200, 64 to 1,024 sequences: docs/measured-on-gpu.md"),
 )
 # Of RUNNER_2_LISTED (``vllm/config/vllm.py`` of 0.24.0).
 RUNNER_2_ARCHITECTURES = frozenset(

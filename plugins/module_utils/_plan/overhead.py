@@ -6,12 +6,13 @@
 Inside the share, the engine profiles one pass of ``batched_tokens`` tokens, then samples for ``sequences`` requests
 (``profile_run`` and ``_dummy_sampler_run`` in ``vllm/v1/worker/gpu_model_runner.py``). The largest peak counts:
 
-    forward   2 bytes * tokens * (3 hidden + 3 feed-forward columns of the rank + 2000)
+    forward   2 bytes * tokens * (3 hidden + 3 feed-forward columns of the rank + 2000); 4 hidden without the compiler
     sampler   2 bytes * tokens * hidden + sequences * vocabulary * (bytes a logit)
     compiling the rank's embedding table once more + 2 * 2 bytes * tokens * hidden; at the first start only
 
 What stays allocated: CUDA libraries, a rotary table, buffers of the tensor-parallel group, and a workspace of
-2 * 2 bytes * tokens * experts per token * hidden where a model has experts. CUDA graphs hold the activations of the
+2 * 2 bytes * tokens * experts per token * hidden where a model has experts. Since 0.32 also the penalties' counts,
+sequences * vocabulary * 4.125 bytes. CUDA graphs hold the activations of the
 largest captured batch. Every coefficient is in ``FITTED``, with the page that shows how well it holds:
 docs/plan-against-engine.md, written by tests/bench/overhead.
 """
@@ -63,6 +64,12 @@ FITTED = Coefficients()
 # Read off the nine starts on H100 with 0.24.0, and the 78 of H200 and B200 since 0.18 that tell their graphs.
 GRAPHS_BASE = 0.28  # GiB
 GRAPHS_HIDDEN = 0.08  # GiB for 1024 hidden columns, of 512 captured tokens
+# H200 with 0.32.0 (docs/measured-on-gpu.md).
+GRAPHS_SEQUENCES = 0.14  # GiB more for 512 sequences and more than for 256
+CAUTION_GRAPHS = 0.06  # GiB
+# For each sequence and word of the vocabulary, a count and a bit (``vllm/v1/worker/gpu/sample/penalties.py``).
+COUNT_BYTES = 4.125
+CAUTION_COUNTS = 0.04  # GiB
 GRAPHS_EXPERTS = (0.55, 1.45)  # GiB more for a model with experts: mean, most
 GRAPHS_GROUP = 0.2  # GiB more for a tensor-parallel group
 # Outside the share: H100, driver 580 (docs/measured-on-gpu.md).
@@ -168,6 +175,8 @@ def _persistent(shape: Shape, run: Workload, of: Coefficients, known: Behaviour,
     large = known.group_buffers == "large"
     flashinfer = large and run.flashinfer
     result = of.libraries + 4 * run.length * shape.head / GIB
+    if known.counts_of_tokens and _runner(shape, run) != RUNNER_1:
+        result += sampler_gib(shape, run, COUNT_BYTES) + (CAUTION_COUNTS if careful else 0)
     if run.ranks > 1:
         result += of.group_rank * run.ranks + (of.group_large if flashinfer else 0)
     workspace = 2 * ACTIVATION_BYTES * run.batched_tokens * shape.experts_per_token * shape.hidden / GIB
@@ -187,7 +196,8 @@ def _transient(shape: Shape, run: Workload, of: Coefficients, known: Behaviour) 
     """Return the GiB of the profiling pass's peak."""
     tokens, row = run.batched_tokens, ACTIVATION_BYTES * shape.hidden
     columns = max(shape.feed_forward, shape.expert_columns * shape.experts_per_token) / run.ranks
-    elements = 3 * shape.hidden + 3 * columns + of.token_extra
+    hidden = 4 if run.eager else 3  # the compiler saves one copy
+    elements = hidden * shape.hidden + 3 * columns + of.token_extra
     forward = ACTIVATION_BYTES * tokens * elements / GIB
     latent = shape.latent_heads / run.ranks * shape.latent_head * ACTIVATION_BYTES
     forward += min(MLA_WORKSPACE_TOKENS, max(8 * run.length, 4 * 64 * run.sequences)) * latent / GIB
@@ -208,6 +218,10 @@ def _graphs(shape: Shape, run: Workload, *, careful: bool) -> float:
     captured = min(2 * run.sequences, MOST_CAPTURED)
     result = GRAPHS_BASE + GRAPHS_HIDDEN * shape.hidden / 1024 * captured / MOST_CAPTURED
     result += GRAPHS_EXPERTS[careful] if shape.expert_columns else 0
+    if _runner(shape, run) != RUNNER_1 and behaviour(run.engine_version).graphs == GRAPHS_INSIDE:
+        more = min(run.sequences, MOST_CAPTURED) - MOST_CAPTURED // 2
+        result += GRAPHS_SEQUENCES * max(0, more) / (MOST_CAPTURED // 2)
+        result += CAUTION_GRAPHS if careful else 0
     return result + (GRAPHS_GROUP if run.ranks > 1 else 0)
 
 

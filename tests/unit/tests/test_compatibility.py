@@ -84,3 +84,9 @@ def test_a_scenario_is_noted_with_its_controller(record: Path) -> None:
     compatibility.note_scenario("two", passed=True)
     facts = compatibility.read()["scenarios"]["two"]
     assert (facts["core"], facts["python"], facts["result"]) == ("2.21.5", platform.python_version(), "passed")
+
+
+def test_a_card_on_which_the_collection_ran_is_told_apart_from_others() -> None:
+    lines = list(compatibility.measured_gpus())
+    assert "- H200: vLLM 0.32.0 by itself, and as services of this collection" in lines
+    assert "- H100 80GB: vLLM 0.24.0 by itself, not as a service of this collection" in lines

@@ -62,7 +62,7 @@ def machine(name: str, count: int = 1, **keys: Any) -> Topology:
 @pytest.mark.parametrize(
     ("card", "geometry", "keys", "least"),
     [
-        ("NVIDIA GeForce RTX 3070", QWEN3_0_6B, {}, 32768),
+        ("NVIDIA GeForce RTX 3070", QWEN3_0_6B, {}, 32000),
         ("NVIDIA GeForce RTX 3060", QWEN2_5_7B_AWQ, {}, 32768),
         ("NVIDIA GeForce RTX 4060 Ti", QWEN3_14B_AWQ, {}, 8192),
         ("NVIDIA GeForce RTX 4090", QWEN3_32B_AWQ, {"max_num_seqs": 32, "max_num_batched_tokens": 2048}, 4096),
