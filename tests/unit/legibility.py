@@ -15,8 +15,8 @@ COLOURS = ("light", "dark")
 LEAST_PIXELS = 12.0
 LEAST_CONTRAST = 4.5  # WCAG 2.2, 1.4.3, level AA, for text of any size
 
-# Every visible text with its size and its contrast to the ground that is drawn under its middle, by WCAG's formula for
-# relative luminance. A shape of a picture is ground by its fill, a box by its background.
+# Every text, in details that are opened too, with its size and its contrast to the ground that is drawn under its
+# middle, by WCAG's formula for relative luminance. A shape of a picture is ground by its fill, a box by its background.
 _TEXTS = r"""
 JSON.stringify((() => {
   const parse = colour => (colour.match(/[\d.]+/g) || []).map(Number);
@@ -25,6 +25,7 @@ JSON.stringify((() => {
   const luminance = c => 0.2126 * linear(c[0]) + 0.7152 * linear(c[1]) + 0.0722 * linear(c[2]);
   const contrast = (a, b) => { const [x, y] = [luminance(a), luminance(b)].sort((p, q) => q - p);
     return (x + 0.05) / (y + 0.05); };
+  document.querySelectorAll('details').forEach(details => { details.open = true; });
   const found = [];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node; (node = walker.nextNode());) {
@@ -33,10 +34,14 @@ JSON.stringify((() => {
     const range = document.createRange();
     range.selectNodeContents(node);
     if (!range.getClientRects().length) continue;
-    holder.scrollIntoView({block: 'center', inline: 'center'});
-    const box = range.getClientRects()[0];
+    let box;
+    for (const inline of ['center', 'start']) {
+      holder.scrollIntoView({block: 'center', inline});
+      box = range.getClientRects()[0];
+      if (box.x + box.width / 2 > 0 && box.x + box.width / 2 < innerWidth) break;
+    }
     const drawn = getComputedStyle(holder), svg = holder.namespaceURI.endsWith('svg');
-    const scale = svg ? holder.getScreenCTM().a : 1;
+    const scale = svg ? Math.hypot(holder.getScreenCTM().a, holder.getScreenCTM().b) : 1;
     const text = parse(svg ? drawn.fill : drawn.color);
     let ground = null;
     for (const under of document.elementsFromPoint(box.x + box.width / 2, box.y + box.height / 2)) {
