@@ -267,7 +267,7 @@ services:
     tokens_per_second:
       description:
         - Tokens per second after the first of one request; V(null) without one.
-        - V(null), too, where the tokens did not come one after the other: such a stream says nothing of the speed.
+        - V(null), too, where the tokens did not come one after the other; such a stream says nothing of the speed.
       returned: success
       type: float
       sample: 88.2
