@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.plugin_utils._filter import lazy
 
 DOCUMENTATION = r"""
 name: batch_sizes
@@ -59,31 +57,12 @@ _value:
   elements: int
 """
 
-
-def batch_sizes(
-    hosts: Sequence[str],
-    variables: Mapping[str, Mapping[str, Any]],
-    floor: Any,
-    fleet: Sequence[str] | None = None,
-) -> list[int]:
-    """Return the sizes; a floor that cannot be kept is refused."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet import batches
-    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.gateway import model_of
-    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.layout import layout_of
-
-    try:
-        models = {
-            host: [model_of(service) for service in layout_of(variables[host])]
-            for host in dict.fromkeys([*(fleet or ()), *hosts])
-        }
-        return batches.batch_sizes(hosts, models, floor)
-    except InferenceError as error:
-        raise AnsibleFilterError(str(error)) from error
+batch_sizes = lazy("_fleet.batches", "fleet_batches")
 
 
 class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
-        """Its name."""
+        """Return the filter by its name."""
         return {"batch_sizes": batch_sizes}

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.plugin_utils._filter import lazy
 
 DOCUMENTATION = r"""
 name: gateway_backends
@@ -45,20 +43,12 @@ _value:
   elements: dict
 """
 
-
-def gateway_backends(services: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the backends."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.gateway import backends_of
-
-    try:
-        return backends_of(services)
-    except InferenceError as error:
-        raise AnsibleFilterError(str(error)) from error
+gateway_backends = lazy("_fleet.gateway", "backends_of")
 
 
 class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
-        """Its name."""
+        """Return the filter by its name."""
         return {"gateway_backends": gateway_backends}

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.plugin_utils._filter import lazy
 
 DOCUMENTATION = r"""
 name: gateway_keys
@@ -22,14 +20,20 @@ description:
   - No message shows a key or a hash.
 options:
   _input:
-    description: The keys, each with C(name), C(key) or C(sha256), and C(requests_per_minute) where it has its own.
+    description:
+      - The keys, each with C(name) and with C(key) or C(sha256).
+      - A key with limits of its own has C(requests_per_minute) or C(sequences_per_minute).
     type: list
     elements: dict
     required: true
   requests_per_minute:
-    description: The limit of those that state none.
+    description: The requests of those that state none.
     type: int
     required: true
+  sequences_per_minute:
+    description: The sequences of those that state none.
+    type: int
+    default: 60000
 """
 
 EXAMPLES = r"""
@@ -41,25 +45,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: One entry per key, with C(name), C(sha256) and C(requests_per_minute).
+  description: One entry per key, with C(name), C(sha256), C(requests_per_minute) and C(sequences_per_minute).
   type: list
   elements: dict
 """
 
-
-def gateway_keys(keys: Sequence[Mapping[str, Any]], requests_per_minute: int) -> list[dict[str, Any]]:
-    """Return the keys, hashed."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.gateway import keys_of
-
-    try:
-        return keys_of(keys, requests_per_minute)
-    except InferenceError as error:
-        raise AnsibleFilterError(str(error)) from error
+gateway_keys = lazy("_fleet.gateway", "keys_of")
 
 
 class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
-        """Its name."""
+        """Return the filter by its name."""
         return {"gateway_keys": gateway_keys}

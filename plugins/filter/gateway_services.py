@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.plugin_utils._filter import lazy
 
 DOCUMENTATION = r"""
 name: gateway_services
@@ -51,22 +49,12 @@ _value:
   elements: dict
 """
 
-
-def gateway_services(
-    hosts: Sequence[str], variables: Mapping[str, Mapping[str, Any]], gateway: str
-) -> list[dict[str, Any]]:
-    """Return the services; one that the gateway cannot reach is refused."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.gateway import services_of
-
-    try:
-        return services_of(hosts, variables, gateway)
-    except InferenceError as error:
-        raise AnsibleFilterError(str(error)) from error
+gateway_services = lazy("_fleet.gateway", "services_of")
 
 
 class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
-        """Its name."""
+        """Return the filter by its name."""
         return {"gateway_services": gateway_services}

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.plugin_utils._filter import lazy
 
 DOCUMENTATION = r"""
 name: guidellm_results
@@ -59,31 +58,12 @@ _value:
   elements: dict
 """
 
-
-def guidellm_results(content: object, service: str, model: str, scenario: str = "standard") -> list[dict[str, Any]]:
-    """Return the services of a file."""
-    from ansible_collections.llmops.inference.plugins.module_utils._benchmark.guidellm_file import read_guidellm_file
-    from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import (
-        SCENARIO_NAMES,
-        ServiceResult,
-        plain,
-    )
-
-    if scenario not in SCENARIO_NAMES:
-        raise AnsibleFilterError(f"scenario is {scenario!r:.80}; one of {', '.join(SCENARIO_NAMES)} is expected.")
-    try:
-        found = read_guidellm_file(content)
-    except InferenceError as error:
-        raise AnsibleFilterError(str(error)) from error
-    return [
-        plain(ServiceResult(service, model, scenario, item.duration_seconds, item.load, item.requests))
-        for item in found
-    ]
+guidellm_results = lazy("_report.guidellm", "guidellm_services")
 
 
 class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
-        """Its name."""
+        """Return the filter by its name."""
         return {"guidellm_results": guidellm_results}

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.plugin_utils._filter import lazy
 
 DOCUMENTATION = r"""
 name: host_settings
@@ -45,20 +43,12 @@ _value:
   type: dict
 """
 
-
-def host_settings(variables: Mapping[str, Any], trial: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the settings."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet import layout
-
-    try:
-        return layout.host_settings(variables, trial)
-    except InferenceError as error:
-        raise AnsibleFilterError(str(error)) from error
+host_settings = lazy("_fleet.layout", "host_settings")
 
 
 class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
-        """Return it by its name."""
+        """Return the filter by its name."""
         return {"host_settings": host_settings}

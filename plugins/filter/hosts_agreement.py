@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
+
+from ansible_collections.llmops.inference.plugins.plugin_utils._filter import lazy
 
 DOCUMENTATION = r"""
 name: hosts_agreement
@@ -44,17 +45,12 @@ _value:
   type: dict
 """
 
-
-def hosts_agreement(groups: Mapping[str, Sequence[str]], parts: Mapping[str, Any], forks: int) -> dict[str, list[str]]:
-    """Return problems and services to restart."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.several_hosts import group_conflicts
-
-    return group_conflicts(groups, parts, forks)
+hosts_agreement = lazy("_fleet.several_hosts", "group_conflicts")
 
 
 class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
-        """Its name."""
+        """Return the filter by its name."""
         return {"hosts_agreement": hosts_agreement}

@@ -1,24 +1,23 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The addresses that monitoring hosts connect from."""
+"""Addresses by which hosts let others in."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.plugin_utils._filter import lazy
 
 DOCUMENTATION = r"""
 name: monitoring_addresses
-short_description: List the addresses that hosts connect from
+short_description: List the addresses that hosts connect from, or that their engines listen on
 version_added: 1.0.0
 author: The llmops.inference maintainers
 description:
-  - Returns C(vllm_monitoring_address) of each host, else its C(ansible_host), else its name.
-  - Whom a host lets in is decided by address, so that anything but an IP address is an error.
+  - For hosts, returns C(vllm_monitoring_address) of each host, else its C(ansible_host), else its name. A host lets
+    others in by address, so that a name is an error.
+  - For engines, reads the layout that each host deploys. Loopback, unix sockets and every-address are left out.
 options:
   _input:
     description: The names of the hosts in the inventory.
@@ -29,12 +28,21 @@ options:
     description: The variables of all hosts, C(hostvars).
     type: dict
     required: true
+  kind:
+    description: Which addresses of these hosts to list.
+    type: str
+    choices: [hosts, engines]
+    default: hosts
 """
 
 EXAMPLES = r"""
 - name: Show who may read metrics
   ansible.builtin.debug:
     msg: "{{ groups.vllm_monitoring | llmops.inference.monitoring_addresses(hostvars) }}"
+
+- name: Show the addresses on which the engines of this host listen
+  ansible.builtin.debug:
+    msg: "{{ [inventory_hostname] | llmops.inference.monitoring_addresses(hostvars, 'engines') }}"
 """
 
 RETURN = r"""
@@ -44,20 +52,12 @@ _value:
   elements: str
 """
 
-
-def monitoring_addresses(hosts: Sequence[str], variables: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return the addresses; a host without an IP address is refused."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.monitoring import addresses_of
-
-    try:
-        return addresses_of(hosts, variables)
-    except InferenceError as error:
-        raise AnsibleFilterError(str(error)) from error
+monitoring_addresses = lazy("_fleet.monitoring", "addresses_of")
 
 
 class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
-        """Its name."""
+        """Return the filter by its name."""
         return {"monitoring_addresses": monitoring_addresses}

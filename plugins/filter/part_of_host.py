@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.plugin_utils._filter import lazy
 
 DOCUMENTATION = r"""
 name: part_of_host
@@ -50,22 +48,12 @@ _value:
   elements: dict
 """
 
-
-def part_of_host(
-    layout: Sequence[Mapping[str, Any]], host: str, variables: Mapping[str, Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """Return the services of the host."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.several_hosts import part_of
-
-    try:
-        return part_of(layout, host, variables)
-    except InferenceError as error:
-        raise AnsibleFilterError(str(error)) from error
+part_of_host = lazy("_fleet.several_hosts", "part_of")
 
 
 class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
-        """Its name."""
+        """Return the filter by its name."""
         return {"part_of_host": part_of_host}

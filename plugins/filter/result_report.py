@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.plugin_utils._filter import lazy
 
 DOCUMENTATION = r"""
 name: result_report
@@ -107,23 +105,12 @@ _value:
   type: dict
 """
 
-
-def result_report(
-    runs: Sequence[Mapping[str, Any]], objectives: Sequence[Mapping[str, Any]] = (), **settings: Any
-) -> dict[str, Any]:
-    """Return the report of these runs; ``settings`` are those of :class:`Settings`."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._report.comparison import read_settings
-    from ansible_collections.llmops.inference.plugins.plugin_utils._report.report import report
-
-    try:
-        return report(runs, read_settings(settings), objectives)
-    except InferenceError as error:
-        raise AnsibleFilterError(str(error)) from error
+result_report = lazy("_report.report", "judged")
 
 
 class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
-        """Its name."""
+        """Return the filter by its name."""
         return {"result_report": result_report}

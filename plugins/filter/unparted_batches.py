@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.plugin_utils._filter import lazy
 
 DOCUMENTATION = r"""
 name: unparted_batches
@@ -50,20 +48,12 @@ _value:
   type: raw
 """
 
-
-def unparted_batches(serial: Any, hosts: Sequence[str], variables: Mapping[str, Mapping[str, Any]]) -> Any:
-    """Return the batches."""
-    from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.several_hosts import unparted
-
-    try:
-        return unparted(serial, hosts, variables)
-    except InferenceError as error:
-        raise AnsibleFilterError(str(error)) from error
+unparted_batches = lazy("_fleet.several_hosts", "unparted")
 
 
 class FilterModule:
     """The filter of this file."""
 
     def filters(self) -> dict[str, Any]:
-        """Its name."""
+        """Return the filter by its name."""
         return {"unparted_batches": unparted_batches}

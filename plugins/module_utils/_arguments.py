@@ -11,6 +11,7 @@ from typing import Any
 from ._gpu.health import ANSWERS, DEFAULT_ANSWERS
 from ._plan.multi_node import EXECUTORS
 from ._plan.plan import ACCELERATORS, CALIBRATION, ON_OVERCOMMIT, Settings
+from ._values import is_whole
 
 # Values that may be a number or a word are raw: ``_layout`` reads them, whatever a template made of them.
 SERVICE_OPTIONS: dict[str, Any] = {
@@ -82,12 +83,17 @@ def settings_from(params: Mapping[str, Any]) -> Settings:
     """Return the settings among a module's parameters; InferenceError for one outside its range."""
     return Settings(
         accelerator=params["accelerator"],
-        gpu_memory_budget=params["gpu_memory_budget"],
+        gpu_memory_budget=_as_float(params["gpu_memory_budget"]),
         on_overcommit=params["on_overcommit"],
         engine_version=params["engine_version"],
         reserve_bytes=params["reserve_bytes"],
         calibration=params["calibration"],
     )
+
+
+def _as_float(value: Any) -> Any:
+    """A budget of 1 is one of 1.0, in digests, too; what is no number is refused by ``Settings``."""
+    return float(value) if is_whole(value) else value
 
 
 # Where things are on a host that services are deployed to.

@@ -108,6 +108,12 @@ def stage_link(path: Path, to: str) -> Path:
     return aside
 
 
+def drop_staged(path: Path) -> None:
+    """Remove the link that was staged to take the place of ``path``, where it can be removed."""
+    with contextlib.suppress(OSError):
+        _aside(path).unlink()
+
+
 def replace_link(path: Path, to: str) -> None:
     """Point a link elsewhere; there is no moment without it."""
     os.replace(stage_link(path, to), path)

@@ -16,6 +16,7 @@ import reprlib
 from collections.abc import Mapping
 from typing import Any, Callable
 
+_FLAGS = {"true": True, "false": False}
 MOST_PROBLEMS = 100  # nobody reads more, and a million of them are no message
 
 
@@ -57,9 +58,9 @@ class Fields:
         return self.integer(key, lowest, lowest, highest) if key in self.values else None
 
     def flag(self, key: str) -> bool:
-        value = self.values.get(key, False)
-        if not isinstance(value, bool):
-            self.problems.add(f"{key} must be true or false, not {shown(value)}.")
+        value = as_flag(self.values.get(key, False))
+        if value is None:
+            self.problems.add(f"{key} must be true or false, not {shown(self.values[key])}.")
             return False
         return value
 
@@ -90,9 +91,37 @@ def as_integer(value: Any) -> int | None:
     """Return the whole number that ``value`` is or, as templates give it, spells; None otherwise."""
     if is_whole(value):
         return int(value)
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value.strip()):
+    if isinstance(value, float) and value.is_integer():
         return int(value)
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}(\.0{1,18})?", value.strip()):
+        return int(value.partition(".")[0])
     return None
+
+
+def as_flag(value: Any) -> bool | None:
+    """Return the truth value that ``value`` is or, as templates give it, spells; None otherwise."""
+    if isinstance(value, bool):
+        return value
+    return _FLAGS.get(value.strip().lower()) if isinstance(value, str) else None
+
+
+def canonical_number(value: Any) -> Any:
+    """Return the value of a flag that takes a number: 1 for 1.0 and "1.0"; anything else is returned as it is."""
+    number = as_number(value)
+    if number is None or is_whole(value):
+        return value
+    return int(number) if number.is_integer() else number
+
+
+def merged(value: Any) -> Any:
+    """Return plain data with whole numbers as integers at any depth, so that 1 and 1.0 have one digest."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {key: merged(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [merged(item) for item in value]
+    return value
 
 
 def as_number(value: Any) -> float | None:

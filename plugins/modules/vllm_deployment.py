@@ -104,6 +104,13 @@ options:
     type: list
     elements: str
     default: []
+  approved_digest:
+    description:
+      - RV(llmops.inference.vllm_plan#module:approval) of the plan that was approved. The layout is refused, before
+        anything changes, where what would be deployed is not what was approved, because the layout, the models' files,
+        the hardware, or the plan that follows from them has moved since. The message names which.
+      - Without it, or with O(state=rolled_back), nothing is compared.
+    type: str
   remove_engines:
     description:
       - Whether an engine is removed from O(engine_root) with the last generation that ran it. One that no generation
@@ -341,6 +348,7 @@ OPTIONS = {
     "keep_generations": {"type": "int", "default": 5},
     "remove_engines": {"type": "bool", "default": False},
     "restart": {"type": "list", "elements": "str", "default": []},
+    "approved_digest": {"type": "str"},
     "requested_by": {"type": "str"},
     "detach": {"type": "bool", "default": False},
 }

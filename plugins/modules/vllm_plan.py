@@ -428,6 +428,21 @@ plan:
           returned: success
           type: int
           sample: 85040352460
+stays:
+  description:
+    - Whether this is the active plan of the host, which a deployment of the same layout keeps, whatever memory other
+      processes have taken meanwhile. Always V(false) with O(topology) or O(used_by_others).
+  returned: success
+  type: bool
+  sample: false
+approval:
+  description:
+    - What stands for this plan in O(llmops.inference.vllm_deployment#module:approved_digest), with the layout, the
+      models' files and the hardware that it was made for. No secret is part of it.
+    - V(null) for a plan that does not fit.
+  returned: success
+  type: str
+  sample: 4c1d...
 topology:
   description: The machine that was planned for, as RV(llmops.inference.gpu_topology_info#module:topology) has it.
   returned: success
@@ -435,16 +450,20 @@ topology:
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS, PLAN_OPTIONS
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.active_plan import plan_of_this_host
 from ansible_collections.llmops.inference.plugins.module_utils._deploy.inputs import read_machine, read_models
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._gpu.topology import Topology
 from ansible_collections.llmops.inference.plugins.module_utils._host.systemd import RunCommand
+from ansible_collections.llmops.inference.plugins.module_utils._plan.approval import approval
 from ansible_collections.llmops.inference.plugins.module_utils._plan.layout import parse_layout
 from ansible_collections.llmops.inference.plugins.module_utils._plan.plan import Plan
+from ansible_collections.llmops.inference.plugins.module_utils._plan.planner import inputs_digest
 
 OPTIONS = {
     **PLAN_OPTIONS,
@@ -454,22 +473,43 @@ OPTIONS = {
 }
 
 
-def make_plan(params: Mapping[str, Any], run: RunCommand) -> tuple[Plan, Topology]:
+@dataclass(frozen=True)
+class Planned:
+    """A plan, the machine that it is for, whether it is the active one, and what stands for it in an approval."""
+
+    plan: Plan
+    topology: Topology
+    stays: bool
+    approval: str | None
+
+
+def make_plan(params: Mapping[str, Any], run: RunCommand) -> Planned:
+    """Return the plan that a deployment would carry out now: the active one where that stays, or a new one."""
     services = parse_layout(params["services"], params["accelerator"])
     models = read_models(services)
     ground = read_machine(params, run)
-    return ground.plan(services, models), ground.topology
+    stated = (services, ground.usable, models, ground.settings)
+    elsewhere = params.get("topology") is not None or params.get("used_by_others") is not None
+    active = None if elsewhere else plan_of_this_host(inputs_digest(*stated))
+    made = active or ground.plan(services, models)
+    return Planned(made, ground.topology, active is not None, approval(made, *stated) if made.fits else None)
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     try:
-        result, topology = make_plan(module.params, lambda command: module.run_command(list(command)))
+        made = make_plan(module.params, lambda command: module.run_command(list(command)))
     except InferenceError as error:
         module.fail_json(msg=str(error), **error.details)
-    for warning in result.warnings:
+    for warning in made.plan.warnings:
         module.warn(warning)
-    module.exit_json(changed=False, plan=result.to_dict(), topology=topology.to_dict())
+    module.exit_json(
+        changed=False,
+        plan=made.plan.to_dict(),
+        topology=made.topology.to_dict(),
+        stays=made.stays,
+        approval=made.approval,
+    )
 
 
 if __name__ == "__main__":

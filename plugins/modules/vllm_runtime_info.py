@@ -98,6 +98,24 @@ tools:
   type: list
   elements: str
   sample: [nvidia-ml-py>=13,<14]
+foreign:
+  description:
+    - Whether the directory of this version holds what the role did not make, be it adopted or not. Nothing of the
+      collection deletes it.
+  returned: success
+  type: bool
+made:
+  description: What lies below O(root) and the role has made, by path.
+  returned: success
+  type: list
+  elements: str
+  sample: [/opt/vllm/0.32.0, /opt/vllm/tools]
+not_made:
+  description: What lies below O(root) and the role has not made.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 account:
   description: Whether the services' user and group are there as the role makes them.
   returned: success
@@ -109,9 +127,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.inference.plugins.module_utils._engine.installed import (
+    TOOLS,
     account_exists,
+    contents,
     engine_record,
     image_record,
+    is_ours,
     tools_record,
 )
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
@@ -147,10 +168,15 @@ def main() -> None:
         record = read_record(module)
     except InferenceError as error:
         module.fail_json(msg=str(error), **error.details)
+    root = Path(params["root"])
+    made, not_made = contents(root)
     module.exit_json(
         engine={key: record.get(key) for key in SHOWN} if record else None,
-        tools=tools_record(Path(params["root"]) / "tools"),
+        tools=tools_record(root / TOOLS),
         account=account_exists(params["user"], params["group"], params["home"]),
+        foreign=not is_ours(root / params["version"]),
+        made=made,
+        not_made=not_made,
     )
 
 

@@ -110,7 +110,9 @@ class Awx:
         """Run a job template with answers beside the survey's defaults; inputs of credentials by their type's name."""
         definition = named("job_templates", template)
         survey = filled_in(definition["survey"])
-        extra = {**definition.get("extra_vars", {}), **survey, **(answers or {}), **(prompted or {})}
+        # AWX adds variables of its own to every job.
+        own = {"awx_job_id": 1, "awx_job_template_name": template}
+        extra = {**own, **definition.get("extra_vars", {}), **survey, **(answers or {}), **(prompted or {})}
         write_variables(self.directory / "env" / "extravars", extra)
         arguments = ["-u", "root"]
         for number, (kind, inputs) in enumerate((credentials or {}).items()):
@@ -221,6 +223,17 @@ class Awx:
             environment["PYTHONPATH"] = ""
             environment["PATH"] = os.pathsep.join([str(BIN), os.environ["PATH"]])
         return environment
+
+
+def workflow_status(workflow: Mapping[str, Any], statuses: Mapping[str, str]) -> str:
+    """Return the status of a workflow whose nodes ended so; those that did not run are absent.
+
+    The rule of awx/main/scheduler/dag_workflow.py: it has failed where a node failed that no link for a failure, nor
+    one for any end, leads on from.
+    """
+    failed = [node for node in workflow["nodes"] if statuses.get(node["identifier"], "successful") != "successful"]
+    unhandled = [node for node in failed if not links_of(node, "failure_nodes", "always_nodes")]
+    return "failed" if unhandled else "successful"
 
 
 def write_variables(path: Path, variables: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from ansible_collections.llmops.inference.tests.awx.awx_job import Awx, Job
+from ansible_collections.llmops.inference.tests.awx.awx_job import Awx, Job, named, workflow_status
 from ansible_collections.llmops.inference.tests.tools.environments import ROOT
 
 HOST = "llmops-awx"
@@ -104,11 +104,45 @@ def test_a_change_is_foretold_in_check_mode_and_not_made(awx: Awx) -> None:
 def test_a_release_that_misses_an_objective_is_undone_by_what_its_deployment_published(awx: Awx) -> None:
     answers = {**MEASURED, **objective({"max": 0.000001}), "vllm_services_profile": "before"}
     jobs = awx.run_workflow(RELEASE, answers, ENGINE_KEY)
-    ran = {"plan": "successful", "deploy": "successful", "validate": "failed", "rollback": "successful"}
-    assert statuses(jobs) == ran, jobs["validate"].output
+    ran = {"plan": "successful", "deploy": "successful", "validate": "failed", "verdict": "failed"}
+    assert statuses(jobs) == {**ran, "rollback": "successful", "undone": "failed"}, jobs["validate"].output
+    assert workflow_status(named("workflows", RELEASE), statuses(jobs)) == "failed"
+    end = jobs["undone"].artifacts["vllm_release"]
+    assert (end["outcome"], end["undone"]) == ("undone", [HOST])
+    assert "end_to_end_p50_seconds at most 1e-06: failed" in end["reason"]
     assert outcomes(jobs["validate"]) == (False, ["failed"])
     assert jobs["deploy"].artifacts["vllm_services_generations"] == {HOST: {"before": 1, "in_force": 2}}
     assert in_force() == 1
+
+
+def test_a_bad_objective_stops_a_release_before_anything_is_deployed(awx: Awx) -> None:
+    jobs = awx.run_workflow(RELEASE, {**MEASURED, **objective({"max": 60}, "ttft_p95_seconds")}, ENGINE_KEY)
+    assert statuses(jobs) == {"plan": "failed"}, "eight requests are too few for a p95"
+    assert "takes 20 requests in one run, and standard asks 8" in " ".join(jobs["plan"].output.split())
+
+
+def test_the_plan_says_that_the_active_one_stays(awx: Awx) -> None:
+    job = awx.launch("vLLM plan", credentials=ENGINE_KEY)
+    assert job.artifacts["vllm_plans"][HOST]["stays"] is True
+    assert "The active plan stays" in job.output
+
+
+def test_what_was_not_approved_is_not_deployed(awx: Awx) -> None:
+    plan = awx.launch("vLLM plan", credentials=ENGINE_KEY).artifacts
+    approved = {"vllm_services_approved_digest": plan["vllm_services_approved_digest"]}
+    job = awx.launch("vLLM deploy", {"vllm_services_profile": "before"}, ENGINE_KEY, prompted=approved)
+    assert job.status == "failed"
+    assert "since the approval, the layout moved" in " ".join(job.output.split())
+    assert in_force() == 1
+    job = awx.launch("vLLM deploy", credentials=ENGINE_KEY, prompted=approved)
+    assert job.status == "successful", job.output
+
+
+def test_a_validation_that_cannot_judge_undoes_nothing(awx: Awx) -> None:
+    job = awx.launch("vLLM validate", {**MEASURED, **objective({"max": 60}, "ttft_p95_seconds")})
+    assert job.status == "failed"
+    assert job.artifacts["vllm_validation"][HOST]["outcome"] == "could not be judged"
+    assert awx.launch("vLLM release verdict", prompted=job.artifacts).status == "successful"
 
 
 def test_what_was_deployed_elsewhere_is_undone_elsewhere(awx: Awx) -> None:
@@ -166,9 +200,9 @@ def statuses(jobs: Mapping[str, Job]) -> dict[str, str]:
     return {name: job.status for name, job in jobs.items()}
 
 
-def objective(limit: Mapping[str, float]) -> dict[str, str]:
+def objective(limit: Mapping[str, float], metric: str = "end_to_end_p50_seconds") -> dict[str, str]:
     """Return the answer to the survey that states one."""
-    stated = {"service": "micro", "metric": "end_to_end_p50_seconds", **limit}
+    stated = {"service": "micro", "metric": metric, **limit}
     return {"survey_vllm_validation_objectives": json.dumps([stated])}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.llmops.inference.plugins.module_utils._gpu.topology import Topology
 from ansible_collections.llmops.inference.plugins.module_utils._model.model import Checkpoint, checkpoint_from_geometry
-from ansible_collections.llmops.inference.plugins.module_utils._model.weights import ELEMENT_BYTES, TensorGroup
+from ansible_collections.llmops.inference.plugins.module_utils._model.tensors import ELEMENT_BYTES, TensorGroup
 from ansible_collections.llmops.inference.plugins.module_utils._plan.layout import Service, parse_layout
 from ansible_collections.llmops.inference.plugins.module_utils._plan.plan import Plan, Refusal, Settings
 from ansible_collections.llmops.inference.plugins.module_utils._plan.planner import plan

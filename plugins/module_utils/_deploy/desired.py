@@ -18,13 +18,14 @@ from .._generation.serving import read_plan
 from .._host.network import read_interfaces
 from .._host.podman import refuse_undescribed
 from .._model.access import refuse_unreadable
-from .._places import PLAN_FILE
+from .._plan.approval import approval, refuse_unapproved
 from .._plan.layout import Service, parse_layout
 from .._plan.plan import Plan
 from .._plan.planner import inputs_digest, plan
 from .._render import generation, mounts, quadlet
 from .._render.engine_config import check_engine_args
 from . import kept
+from .active_plan import plan_that_stays
 from .inputs import read_models, read_usable_topology, read_used_by_others
 from .programs import sources
 
@@ -60,12 +61,14 @@ def desired(host: Host) -> Desired:
     models = read_models(services)
     _check_access(host, (service.model for service in services))
     _, topology = read_usable_topology(params, host.journal)
-    made = _active_plan(host, inputs_digest(services, topology, models, settings))
+    made = plan_that_stays(host.store, host.record, inputs_digest(services, topology, models, settings))
     if made is None:
         others = read_used_by_others(topology, settings.accelerator)
         made = plan(services, topology, models, settings, others, records=host.calibration().measured())
     if not made.fits:
         raise InferenceError(refusal_text(made), plan=made.to_dict())
+    if params["approved_digest"] is not None:
+        refuse_unapproved(params["approved_digest"], approval(made, services, topology, models, settings))
     minors = {gpu.uuid: gpu.minor_number for gpu in topology.gpus if gpu.uuid and gpu.minor_number is not None}
     interfaces = read_interfaces(host.run) if any(service.multi_node for service in services) else {}
     containers = _containers(host, engine.image, services, made) if engine.image else None
@@ -98,20 +101,8 @@ def _containers(host: Host, image: str, services: Sequence[Service], made: Plan)
     if made.accelerator == "cuda":
         refuse_undescribed(sorted({device for planned in made.services for device in planned.devices}))
     user = pwd.getpwnam(host.paths.user)
-    mounts = {service.name: mounts.read_only(service) for service in services}
-    return quadlet.Containers(image, user.pw_uid, user.pw_gid, mounts)
-
-
-def _active_plan(host: Host, digest: str) -> Plan | None:
-    """The deployed plan, if it was made from the same statements of user and hardware.
-
-    What other processes hold fluctuates; a plan that serves is not thrown away, and its services not restarted,
-    for a neighbour that took a little memory meanwhile.
-    """
-    if PLAN_FILE in host.store.damage(host.deployment().base()):
-        return None
-    found = read_plan(host.served())
-    return found if found is not None and found.inputs_digest == digest else None
+    read_only = {service.name: mounts.read_only(service) for service in services}
+    return quadlet.Containers(image, user.pw_uid, user.pw_gid, read_only)
 
 
 def _check_access(host: Host, models: Iterable[str]) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +86,8 @@ ELSEWHERE = (
 def read_models(services: Sequence[Service]) -> dict[str, Checkpoint]:
     """Return name -> model: read from its directory, from its stated geometry where there is no directory.
 
-    A geometry stated for a model that is there overrides single values of its config.json, or, with its
-    ``parameters`` or ``weights_bytes``, the whole model. Raises one
-    InferenceError that lists every model that cannot be read.
+    A geometry stated for a model that is there overrides single values of its config.json, and with ``parameters`` or
+    ``weights_bytes`` what its files weigh. Raises one InferenceError that lists every model that cannot be read.
     """
     models: dict[str, Checkpoint] = {}
     problems: list[str] = []
@@ -125,9 +124,6 @@ def _read_model(service: Service) -> Checkpoint:
         raise InferenceError(f"there is no {service.model}/{CONFIG} on this machine.")
     if not (Path(service.model) / CONFIG).is_file() and stated:
         return checkpoint_from_geometry(stated)
-    if "parameters" in stated or "weights_bytes" in stated:
-        # A whole model is stated: it is what is planned; the files are still read, and refused where broken.
-        return replace(checkpoint_from_geometry(stated), fingerprint=read_checkpoint(service.model).fingerprint)
     return read_checkpoint(service.model, stated)
 
 

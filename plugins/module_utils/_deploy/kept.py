@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Callable
 
-from .._engine.installed import ENGINE_RECORD
+from .._engine.installed import ENGINE_RECORD, is_ours
 from .._errors import InferenceError
 from .._generation.files import File, tickets
 from .._generation.needs import Needs
@@ -89,10 +89,12 @@ def refuse_unusable(store: GenerationStore, number: int, has_image: HasImage) ->
 
 
 def engines(store: GenerationStore, root: str) -> set[str]:
-    """The directories below ``root`` whose engines the generations run."""
+    """The directories below ``root`` whose engines the generations run, those aside that the role has not made."""
     needs = [_needs(store.read(number)) for number in store.numbers()]
     trees = {Path(program).parents[1] for found in needs if found for program in found.programs}
-    return {str(tree) for tree in trees if tree.parent == Path(root) and (tree / ENGINE_RECORD).exists()}
+    return {
+        str(tree) for tree in trees if tree.parent == Path(root) and (tree / ENGINE_RECORD).exists() and is_ours(tree)
+    }
 
 
 def images(store: GenerationStore) -> set[str]:

@@ -14,6 +14,7 @@ import contextlib
 import grp
 import hashlib
 import json
+import os
 import pwd
 import re
 from collections.abc import Collection, Mapping
@@ -25,6 +26,9 @@ from .._errors import InferenceError, NotInstalledError
 
 ENGINE_RECORD = "engine.json"
 TOOLS_RECORD = "tools.json"
+# In the tree of an engine that the role makes, from before its first package.
+MARK = ".made-by-llmops-inference"
+TOOLS = "tools"
 # Below the root of engines: a record per image, named after the digest that the image is pinned by.
 IMAGES = "images"
 SHELL = "/usr/sbin/nologin"
@@ -40,6 +44,29 @@ def engine_record(directory: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return record if holds and read_from else None
+
+
+def is_ours(directory: Path) -> bool:
+    """Tell whether the role made an engine's tree, or would: it has the role's mark, or a record that is no adoption's.
+
+    Whatever is not ours is not deleted.
+    """
+    if not directory.is_dir() or directory.is_symlink():
+        return not os.path.lexists(directory)
+    if (directory / MARK).is_file() or next(directory.iterdir(), None) is None:
+        return True
+    try:
+        record = json.loads((directory / ENGINE_RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and not record.get("adopted")
+
+
+def contents(root: Path) -> tuple[list[str], list[str]]:
+    """Return the paths below the root of engines that the role made, and those that it did not make, sorted."""
+    entries = sorted(root.iterdir()) if root.is_dir() else []
+    ours = [str(path) for path in entries if path.name in (TOOLS, IMAGES) or is_ours(path)]
+    return ours, [str(path) for path in entries if str(path) not in ours]
 
 
 def image_record(root: Path, image: str) -> dict[str, Any] | None:
@@ -106,6 +133,7 @@ class Engine:
     flags: frozenset[str]
     image: str | None = None
     ray: str | None = None  # the version of Ray beside it
+    numbers: frozenset[str] = frozenset()  # flags that take a number; empty in the record of an older version
 
     @property
     def executable(self) -> str:
@@ -137,8 +165,10 @@ def read_engine(root: str, version: str | None, accelerator: str, image: str | N
             "llmops.inference.vllm_runtime for this version, or choose an installed one"
         )
     _refuse_other_accelerator(record, str(directory), version, accelerator)
-    flags = frozenset(record["flags"])
-    return Engine(version, record["distribution"], accelerator, str(directory), flags, ray=record.get("ray"))
+    flags, numbers = frozenset(record["flags"]), frozenset(record.get("numbers", ()))
+    return Engine(
+        version, record["distribution"], accelerator, str(directory), flags, ray=record.get("ray"), numbers=numbers
+    )
 
 
 def _read_image(root: str, version: str, accelerator: str, image: str) -> Engine:
@@ -155,7 +185,8 @@ def _read_image(root: str, version: str, accelerator: str, image: str) -> Engine
             "or the image of that version"
         )
     _refuse_other_accelerator(record, image, version, accelerator)
-    return Engine(version, record["distribution"], accelerator, "", frozenset(record["flags"]), record["image"])
+    flags, numbers = frozenset(record["flags"]), frozenset(record.get("numbers", ()))
+    return Engine(version, record["distribution"], accelerator, "", flags, record["image"], numbers=numbers)
 
 
 def _refuse_other_accelerator(record: Mapping[str, Any], place: str, version: str, accelerator: str) -> None:

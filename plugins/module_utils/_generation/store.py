@@ -71,6 +71,10 @@ class GenerationStore:
         current, numbers = self.current(), self.numbers()
         return numbers[-1] if current is None and numbers else current
 
+    def kept(self, number: int | None) -> int | None:
+        """The number, where a generation of it is kept; None otherwise."""
+        return number if number in self.numbers() else None
+
     def path(self, number: int) -> Path:
         """The directory of a generation."""
         return self._directory / str(number)
@@ -183,6 +187,8 @@ class GenerationStore:
             _files.unlink(self.link)
         elif self.link_change(number) != (_target(number), _target(number)):
             _files.replace_link(self.link, _target(number))
+        else:
+            _files.drop_staged(self.link)
 
     def remove(self, number: int) -> None:
         """Delete a generation that is not in force, in one step as seen from outside."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from .. import _files
 from .._errors import InferenceError
+from .store import GenerationStore
 
 _MODE = 0o600
 
@@ -60,6 +61,11 @@ class TransactionRecord:
             ) from error
         except (ValueError, KeyError, TypeError):
             return None  # it is written whole or not at all: this was somebody's hand, and tells nothing
+
+    def base(self, store: GenerationStore) -> int | None:
+        """The last generation that served: the one in force, or where an interrupted transaction came from."""
+        interrupted = self.read()
+        return store.kept(interrupted.before) if interrupted else store.base()
 
     def open(self, transaction: Transaction) -> None:
         """Write it down; InferenceError on a full or read-only disk."""

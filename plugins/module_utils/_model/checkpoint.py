@@ -14,6 +14,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,9 +22,10 @@ from typing import Any
 
 from .._errors import InferenceError
 from .._values import is_whole, printable, shown
-from .geometry import Geometry
-from .model import Checkpoint
-from .weights import ELEMENT_BYTES, Tensor, group_tensors
+from .expected import expected_tensors
+from .geometry import DTYPE_BYTES, Geometry
+from .model import Checkpoint, stated_weights
+from .tensors import ELEMENT_BYTES, Tensor, group_tensors
 
 MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
 MAX_DIMENSIONS = 8
@@ -31,20 +33,64 @@ MAX_NAME_BYTES = 255
 MAX_JSON_BYTES = 64 << 20  # config.json and the index of the largest checkpoints are a few MiB
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
+BESIDE = "hf_quant_config.json"
+PART = re.compile(r"-[0-9]{5}-of-[0-9]{5}\.gguf$")
 
 
 def read_checkpoint(path: str, geometry: Mapping[str, Any] | None = None) -> Checkpoint:
     """Read a model directory; ``geometry`` overrides what its config.json says.
 
-    Raises InferenceError for a directory that no engine could load: no config.json, no weights, a file that
-    the index names and that is absent, a file cut off, a header that lies.
+    A stated ``weights_bytes`` or ``parameters`` decides over the files. Without safetensors files, the sizes of files
+    of another format count as the weights' bytes, an estimate. Raises InferenceError for a directory that no engine
+    could load: no config.json, no weights, a file that the index names and that is absent, a file cut off, a header
+    that lies.
     """
     directory = Path(path)
     text = _read_config(directory)
     config = _parse_json(text, str(directory / CONFIG))
-    shape = Geometry.from_config({**config, **(geometry or {})}, str(directory / CONFIG))
+    beside = _read_beside(directory)
+    shape = Geometry.from_config(config, str(directory / CONFIG), beside, geometry)
+    stated = stated_weights(shape)
+    other = _other_files(directory)
+    if other:
+        wide = min(2, DTYPE_BYTES[shape.dtype]), DTYPE_BYTES[shape.dtype]
+        size = stated or sum(other.values()) * wide[0] // wide[1]
+        return Checkpoint(shape, expected_tensors(shape), "estimated", _digest_of(other, text), size)
     tensors, fingerprint = _read_weights(directory, text)
-    return Checkpoint(shape, group_tensors(tensors, shape.num_hidden_layers), "exact", fingerprint)
+    source = "exact" if stated is None else "estimated"
+    return Checkpoint(shape, group_tensors(tensors, shape.num_hidden_layers), source, fingerprint, stated)
+
+
+def _read_beside(directory: Path) -> dict[str, Any] | None:
+    """Return the content of the file that tells how a checkpoint is quantized; None without one."""
+    path = directory / BESIDE
+    return _parse_json(_read_small(path, "it tells of the quantization"), str(path)) if path.is_file() else None
+
+
+def _other_files(directory: Path) -> dict[str, int]:
+    """Return name -> bytes of the files with weights where none of them is a safetensors file.
+
+    Of GGUF files an engine loads one, or the parts of one; several are refused, because nobody says which.
+    """
+    if (directory / INDEX).exists() or not directory.is_dir():
+        return {}
+    names = _file_names(directory)
+    if any(name.endswith(".safetensors") for name in names):
+        return {}
+    found = sorted(name for name in names if name.endswith(".gguf"))
+    whole = [name for name in found if PART.search(name) is None]
+    if len(whole) > 1 or (whole and len(found) > 1):
+        raise InferenceError(
+            f"{directory} has {len(found)} GGUF files and an engine loads one of them. "
+            "Keep the file that the service is to load.",
+            file=str(directory),
+        )
+    found = found or sorted(name for name in names if name.startswith("pytorch_model") and name.endswith(".bin"))
+    return {name: _regular_size(directory / name) for name in found}
+
+
+def _digest_of(files: Mapping[str, int], config: bytes) -> str:
+    return hashlib.sha256(config + json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 
 def read_config(file: Path) -> dict[str, Any]:
@@ -55,7 +101,8 @@ def read_config(file: Path) -> dict[str, Any]:
 def read_fingerprint(path: str) -> str:
     """Return the fingerprint of a model directory's files; InferenceError as of ``read_checkpoint``."""
     directory = Path(path)
-    return _read_weights(directory, _read_config(directory))[1]
+    config, other = _read_config(directory), _other_files(directory)
+    return _digest_of(other, config) if other else _read_weights(directory, config)[1]
 
 
 def _read_config(directory: Path) -> bytes:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._errors import InferenceError
-from .geometry import FAMILIES, Geometry
+from .expected import expected_tensors
+from .geometry import Geometry
 from .stages import Stage
-from .weights import TensorGroup, expected_tensors, rank_weights
+from .tensors import TensorGroup
+from .weights import made_bytes, rank_weights, unknown
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,13 @@ class Checkpoint:
     stated_bytes: int | None = None
 
     @property
-    def rope_theta(self) -> float | None:
-        """Return the base of the rotary embedding; None where the model has none."""
-        return self.geometry.rope_theta
+    def unknown_tensors(self) -> tuple[str, ...]:
+        """The names of tensors of which no rule says how ranks divide them; their share is an estimate."""
+        return tuple(group.name for group in unknown(self.tensors))
+
+    def tier(self, ranks: int) -> str:
+        """Return how sure the bytes of weights on one of ``ranks`` ranks are: as ``source``, or "estimated"."""
+        return "estimated" if ranks > 1 and self.unknown_tensors else self.source
 
     def rank_weights(self, ranks: int, dtype_bytes: int | None = None, stage: Stage | None = None) -> int:
         """Return the bytes of weights on each of ``ranks`` tensor-parallel ranks; with a ``stage``, of its layers.
@@ -41,19 +47,24 @@ class Checkpoint:
         """
         divided = rank_weights(self.tensors, self.geometry, ranks, dtype_bytes, stage)
         if self.stated_bytes is None:
-            return divided
+            return divided + made_bytes(self.tensors, self.geometry, ranks, dtype_bytes, stage)
         whole = rank_weights(self.tensors, self.geometry, 1, dtype_bytes)
         return -(-self.stated_bytes * divided // whole) if whole else -(-self.stated_bytes // ranks)
+
+
+def stated_weights(shape: Geometry) -> int | None:
+    """Return the bytes of all weights that a user states, as bytes or as a number of parameters; None without."""
+    return shape.weights_bytes or (shape.parameters or 0) * shape.dtype_bytes or None
 
 
 def checkpoint_from_geometry(geometry: Mapping[str, Any], where: str = "geometry") -> Checkpoint:
     """Return the checkpoint that a stated geometry describes, for a model that is not on this machine."""
     shape = Geometry.from_config(geometry, where)
     tensors = expected_tensors(shape)
-    stated = shape.weights_bytes or (shape.parameters or 0) * shape.dtype_bytes or None
+    stated = stated_weights(shape)
     if not tensors and stated is None:
         raise InferenceError(
-            f"{where}: state weights_bytes or parameters; they follow from the other numbers only for "
-            f"{', '.join(sorted(FAMILIES))}, unquantized or with fp8, awq or gptq."
+            f"{where}: state weights_bytes or parameters, or the fields of config.json from which they follow: "
+            "hidden_size, num_hidden_layers, vocab_size and their like."
         )
     return Checkpoint(shape, tensors, "estimated", stated_bytes=stated)

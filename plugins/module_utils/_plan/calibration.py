@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from .._errors import InferenceError
 from .._gpu.topology import Topology
 from .._model.model import Checkpoint
+from .._values import merged
 from .devices import Device, resolve
 from .layout import Service
 from .plan import Measured, Settings
@@ -81,7 +82,7 @@ class Calibration:
             "rope": repr(service.rope),
             # The latent cache is unpacked into a buffer that grows with the context.
             "max_model_len": service.max_model_len if checkpoint.geometry.uses_mla else None,
-            "engine_args": flags,
+            "engine_args": merged(flags),
             "environment": dict(service.environment),
         }
         return hashlib.sha256(json.dumps(stated, sort_keys=True, default=str).encode()).hexdigest()[:32]

@@ -49,7 +49,12 @@ def capability_of(gpu: Gpu) -> int | None:
 
 def method_of(geometry: Geometry) -> Quantization | None:
     """Return what is known of the model's quantization; None where a card's capability does not matter."""
-    name = (geometry.quantization or "").replace("-", "_")
+    stated = geometry.quantization
+    if stated is None:
+        return None
+    if any(scheme.kind == "nvfp4" for scheme in (stated.default, *(scheme for _name, scheme in stated.named))):
+        return QUANTIZATIONS["nvfp4"]
+    name = stated.method.replace("-", "_")
     if "nvfp4" in name or ("fp4" in name and "modelopt" in name):
         return QUANTIZATIONS["nvfp4"]
     if "fp8" in name and "fbgemm" not in name:

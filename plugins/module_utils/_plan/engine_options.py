@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from .._values import Fields, Problems, as_integer, is_json, printable, shown
+from .._values import Fields, Problems, as_flag, as_integer, is_json, printable, shown
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 FLAG = re.compile(r"[a-z][a-z0-9-]*")
@@ -57,7 +59,7 @@ OWNED_VARIABLES = {
 
 
 def parse_engine_args(fields: Fields, problems: Problems) -> Mapping[str, Any]:
-    """Return the flags as the engine spells them: without dashes in front, words joined by '-'."""
+    """Return the flags in canonical form: sorted, without dashes in front, words joined by '-', values canonical."""
     flags = {}
     for given, value in fields.mapping("engine_args").items():
         flag = given.lstrip("-").replace("_", "-")
@@ -71,8 +73,42 @@ def parse_engine_args(fields: Fields, problems: Problems) -> Mapping[str, Any]:
             problems.add(f"engine_args: the value of {shown(given)} is no plain data: {shown(value)}.")
         elif flag == "block-size" and value is not None and as_integer(value) not in BLOCK_SIZES:
             problems.add(f"engine_args: block-size must be a whole number of tokens up to 65536, not {shown(value)}.")
-        flags[flag] = value
-    return flags
+        flags[flag] = canonical(value) if is_json(value) else None
+    return dict(sorted(flags.items()))
+
+
+def canonical(value: Any) -> Any:
+    """Return a flag's value in the one spelling in which it is written, whatever a user or a template made of it.
+
+    Only spellings that are the same to every flag of the engine are one: the engine reads a number and its text alike,
+    an object and its JSON alike, and no flag takes the words true and false. Numbers inside of an object are data of
+    the model's, where 4 and 4.0 differ. ``canonical_number`` is for flags that are known to take a number.
+    """
+    if isinstance(value, Mapping):
+        return _sorted(value)
+    if isinstance(value, (list, tuple)):
+        return [_sorted(item) if isinstance(item, (Mapping, list, tuple)) else _scalar(item) for item in value]
+    flag = as_flag(value)
+    return _scalar(value) if flag is None else flag
+
+
+def _scalar(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    with contextlib.suppress(ValueError, RecursionError):
+        read = json.loads(value)
+        if isinstance(read, dict):
+            return _sorted(read) if is_json(read) else value
+        # The engine gets it as text again, and that has to be the same: a revision 007 or 1e5 is no number.
+        if is_json(read) and not isinstance(read, (bool, list)) and str(read) == value:
+            return read
+    return value
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _sorted(item) for key, item in sorted(value.items(), key=lambda entry: str(entry[0]))}
+    return [_sorted(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def parse_environment(fields: Fields, key: str, problems: Problems) -> Mapping[str, str]:

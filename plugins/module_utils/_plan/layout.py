@@ -20,7 +20,7 @@ from typing import Any
 
 from .._errors import InferenceError
 from .._service.watchdog import Watchdog
-from .._values import Fields, Problems, as_integer, as_number, shown
+from .._values import Fields, Problems, as_flag, as_integer, as_number, shown
 from .engine_options import parse_engine_args, parse_environment
 from .multi_node import MultiNode, parse_multi_node
 
@@ -277,7 +277,7 @@ def _device_name(item: Any, problems: Problems) -> str:
 
 
 def _parse_allow_from(fields: Fields, problems: Problems) -> tuple[str, ...]:
-    """Return addresses and networks as systemd writes them."""
+    """Return addresses and networks as systemd writes them, sorted: their order means nothing."""
     value = fields.values.get("allow_from", [])
     if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
         problems.add(f"allow_from must be a list of IP addresses and networks, not {shown(value)}.")
@@ -288,7 +288,7 @@ def _parse_allow_from(fields: Fields, problems: Problems) -> tuple[str, ...]:
             found.append(str(ip_network(item)))
         except ValueError as error:
             problems.add(f"allow_from: {shown(item)} is no IP address and no network ({error}).")
-    return tuple(found)
+    return tuple(sorted(set(found)))
 
 
 def _parse_length(value: Any, problems: Problems) -> int | None:
@@ -319,8 +319,8 @@ def _parse_memory_limit(fields: Fields, key: str) -> str | None:
 
 def _parse_watchdog(value: Any, problems: Problems) -> Watchdog:
     """Return how the service is watched: as by default, not at all, or with the numbers that are stated."""
-    if value is None or isinstance(value, bool):
-        return Watchdog(enabled=value is not False)
+    if value is None or as_flag(value) is not None:
+        return Watchdog(enabled=as_flag(value) is not False)
     if not isinstance(value, Mapping) or not set(value) <= set(WATCHDOG_LIMITS):
         problems.add(f"watchdog is false or takes {', '.join(sorted(WATCHDOG_LIMITS))}, not {shown(value)}.")
         return Watchdog()

@@ -20,6 +20,7 @@ from .._model.geometry import Geometry
 from .._model.model import Checkpoint
 from .._model.stages import Stage, local_stages
 from .._values import GIB, MIB, as_integer
+from .cache import KvCache, Terms, lay_out
 from .layout import Service
 from .overhead import ENCODER_LEVELS, USUAL_EXPERTS_PER_TOKEN, Shape, Workload, careful
 from .plan import Measured
@@ -64,50 +65,9 @@ ENGINE_DTYPE_BYTES = {"float": 4, "float32": 4, "half": 2, "float16": 2, "bfloat
 # (``vllm/distributed/device_communicators/custom_all_reduce.py``).
 OWN_ALL_REDUCE = (2, 4, 6, 8)
 # Batches under way at once, each holding blocks of a window: two where scheduling is asynchronous.
+# Blocks of a sequence's state: the one that it works with, and with prefix caching, the engine's default, one more.
+STATE_BLOCKS = 2
 CONCURRENT_BATCHES = {"cuda": 2, "cpu": 1}
-
-
-@dataclass(frozen=True)
-class KvCache:
-    """The engine's block arithmetic (``vllm/v1/core/kv_cache_utils.py``) for one rank.
-
-    Layers are gathered in groups of equal size that share one pool of blocks; every group of full attention
-    needs a block per ``block_tokens`` of context, a group with a sliding window only as many as the window
-    and the batches under way can touch. One block more is the pool's own null block.
-    """
-
-    block_tokens: int
-    block_bytes: int  # of one block: all layers of a group
-    full_groups: int
-    window_groups: int = 0
-    window_tokens: int = 0  # the window and what may be in flight beside it
-
-    def request_blocks(self, length: int) -> int:
-        """Return the blocks that one request of ``length`` tokens takes."""
-        windowed = _ceil(min(self.window_tokens, length), self.block_tokens) + 1
-        return self.full_groups * _ceil(length, self.block_tokens) + self.window_groups * windowed
-
-    def request_bytes(self, length: int) -> int:
-        """Return the least bytes of cache with which the engine starts at that ``max_model_len``."""
-        return (self.request_blocks(length) + 1) * self.block_bytes
-
-    def longest(self, available: int, limit: int) -> int:
-        """Return the longest context that ``available`` bytes hold: ``limit``, else whole blocks, else 0."""
-        if self.request_bytes(limit) <= available:
-            return limit
-        low, high = 0, limit // self.block_tokens
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self.request_bytes(middle * self.block_tokens) <= available:
-                low = middle
-            else:
-                high = middle - 1
-        return low * self.block_tokens
-
-    def tokens(self, available: int, length: int) -> int:
-        """Return the tokens the engine reports as "KV cache size" (``get_kv_cache_capacity``)."""
-        blocks = max(0, available) // self.block_bytes
-        return int(blocks / self.request_blocks(length) * length)
 
 
 # By how much a start may take more than those that were measured, in bytes: it must still pass its gates. On cpu the
@@ -177,7 +137,9 @@ def demand(
         "graphs": estimates.graphs,
     }
     sources = dict.fromkeys((*outside, *fixed), "estimated")
-    sources.update(weights=checkpoint.source, kv_cache="estimated")  # the cache is what the others leave
+    sources.update(
+        weights=checkpoint.tier(service.tensor_parallel_size), kv_cache="estimated"
+    )  # the cache is what the others leave
     needed = Demand(
         outside,
         fixed,
@@ -231,7 +193,11 @@ def shape_of(geometry: Geometry) -> Shape:
 
 
 def _is_set(service: Service, flag: str) -> bool:
-    return service.engine_args.get(flag) in (True, "true", "True")
+    return service.engine_args.get(flag) is True
+
+
+def _is_off(service: Service, flag: str) -> bool:
+    return service.engine_args.get(flag) in (False, "false", "False") or _is_set(service, f"no-{flag}")
 
 
 def _graphs_hold_nccl(service: Service, links: Sequence[Link]) -> bool:
@@ -311,45 +277,54 @@ def kv_cache(service: Service, geometry: Geometry, accelerator: str) -> KvCache:
     """Return the block arithmetic of a service's cache on one rank; of several stages the one with most layers."""
     default = (MLA_BLOCK_TOKENS if geometry.uses_mla else BLOCK_TOKENS)[accelerator]
     block = as_integer(service.engine_args.get("block-size")) or default
-    layers, per_layer = geometry.num_hidden_layers or 1, _layer_bytes(service, geometry)
-    windowed = geometry.sliding_layers
+    engine = _engine_dtype_bytes(service, geometry)
+    terms = Terms(
+        ranks=service.tensor_parallel_size,
+        value_bytes=_cache_bytes(service, geometry, service.kv_cache_dtype),
+        state_bytes=engine,
+        block_tokens=block,
+        in_flight=CONCURRENT_BATCHES[accelerator] * service.max_num_batched_tokens,
+        hybrid=not _is_set(service, "disable-hybrid-kv-cache-manager"),
+        state_blocks=STATE_BLOCKS - _is_off(service, "enable-prefix-caching"),
+        recurrent_bytes=_recurrent_bytes(service, accelerator),
+        token_bytes=_stated_bytes(service, geometry),
+    )
+    layers = geometry.cache
     here = _stages_here(service, geometry)
     if here:  # of a pipeline all layers are alike, else it is refused
-        layers = max(stage.layers for stage in here)
-        windowed = min(windowed, layers)
-    if service.engine_args.get("disable-hybrid-kv-cache-manager") and 0 < windowed < layers:
-        windowed = 0  # then the engine keeps everything in every layer
-    window = (geometry.sliding_window or 0) - 1
-    in_flight = CONCURRENT_BATCHES[accelerator] * service.max_num_batched_tokens
-    size = _group_size(layers - windowed, windowed)
-    return KvCache(
-        block_tokens=block,
-        block_bytes=block * per_layer * size,
-        full_groups=_ceil(layers - windowed, size),
-        window_groups=_ceil(windowed, size),
-        window_tokens=window + in_flight if windowed else 0,
-    )
+        most = max(stage.layers for stage in here)
+        layers = tuple(replace(kept, count=_ceil(kept.count * most, geometry.num_hidden_layers)) for kept in layers)
+    return lay_out(layers, terms)
 
 
-def _layer_bytes(service: Service, geometry: Geometry) -> int:
-    """Return the bytes of one token in one layer on one rank."""
-    auto = max(2, _engine_dtype_bytes(service, geometry))
-    width = KV_DTYPE_BYTES.get(service.kv_cache_dtype, auto)
-    heads = max(1, geometry.num_key_value_heads // service.tensor_parallel_size)
-    if geometry.kv_bytes_per_token is not None:
-        whole = _ceil(geometry.kv_bytes_per_token * width, auto * max(1, geometry.num_hidden_layers))
-        return _ceil(whole * heads, geometry.num_key_value_heads) if geometry.num_key_value_heads else whole
-    if geometry.uses_mla:  # one latent vector per token, the same on every rank
-        return (geometry.kv_lora_rank + geometry.qk_rope_head_dim) * width
-    return 2 * heads * geometry.head_dim * width
+def _recurrent_bytes(service: Service, accelerator: str) -> int:
+    """Return the bytes of a value of a recurrent state; 0 where the model or the engine's type decides."""
+    stated = str(service.engine_args.get("mamba-ssm-cache-dtype", "auto"))
+    return ENGINE_DTYPE_BYTES.get(stated, 4 if accelerator == "cpu" else 0)
 
 
-def _group_size(full: int, windowed: int) -> int:
-    """Return how many layers share a block table (``_get_kv_cache_groups_uniform_page_size``)."""
-    if not full or not windowed:
-        return full or windowed
-    fewer, more = sorted((full, windowed))
-    return more if more < fewer * 1.5 else fewer
+def _cache_bytes(service: Service, geometry: Geometry, dtype: str) -> int:
+    """Return the bytes of one value in a cache of that type; ``auto`` is the engine's own, or the checkpoint's wish."""
+    return KV_DTYPE_BYTES.get(dtype, max(2, _engine_dtype_bytes(service, geometry)))
+
+
+def _stated_bytes(service: Service, geometry: Geometry) -> int:
+    """Return the stated bytes of one token on one rank of this service; 0 where nothing is stated.
+
+    They are those of the service's own log, unless the ranks or the type of another one are stated beside them.
+    """
+    if geometry.kv_bytes_per_token is None:
+        return 0
+    stated, heads = geometry.kv_bytes_per_token, geometry.num_key_value_heads
+    if geometry.kv_bytes_per_token_ranks and heads and not geometry.uses_mla:
+        here, there = (
+            max(1, heads // ranks) for ranks in (service.tensor_parallel_size, geometry.kv_bytes_per_token_ranks)
+        )
+        stated = _ceil(stated * here, there)
+    if geometry.kv_bytes_per_token_dtype is not None:
+        then = _cache_bytes(service, geometry, geometry.kv_bytes_per_token_dtype)
+        stated = _ceil(stated * _cache_bytes(service, geometry, service.kv_cache_dtype), then)
+    return stated
 
 
 def _engine_dtype_bytes(service: Service, geometry: Geometry) -> int:

@@ -31,11 +31,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from .._errors import InferenceError
 from .._gpu.topology import Gpu, Topology
 from .._model.geometry import Geometry
 from .._model.model import Checkpoint
+from .._values import merged
 from .calibration import Calibration
 from .devices import Device, find_devices, resolve
 from .division import Division, divide
@@ -154,12 +156,31 @@ def longest_contexts(service: Service, model: Checkpoint, planned: Plan, users: 
     return {count: kv.longest(((blocks - 1) // count + 1) * kv.block_bytes, sized.most) for count in users}
 
 
+def stated_inputs(
+    services: Sequence[Service],
+    topology: Topology,
+    models: Mapping[str, Checkpoint],
+    settings: Settings,
+) -> dict[str, Any]:
+    """Return what ``inputs_digest`` is a digest of: ``services``, ``models``, ``devices``, ``settings``."""
+    return _stated(services, find_devices(topology, settings.accelerator), models, settings)
+
+
 def _digest(
     services: Sequence[Service], devices: Sequence[Device], models: Mapping[str, Checkpoint], settings: Settings
 ) -> str:
-    stated = {
+    stated = _stated(services, devices, models, settings)
+    return hashlib.sha256(json.dumps(stated, sort_keys=True, default=_fields).encode()).hexdigest()
+
+
+def _stated(
+    services: Sequence[Service], devices: Sequence[Device], models: Mapping[str, Checkpoint], settings: Settings
+) -> dict[str, Any]:
+    return {
         "services": [
-            {key: value for key, value in vars(service).items() if key not in _UNPLANNED} for service in services
+            {key: value for key, value in vars(service).items() if key not in _UNPLANNED}
+            | {"engine_args": merged(service.engine_args)}
+            for service in services
         ],
         "models": {
             service.name: [_geometry_digest(models[service.name].geometry), models[service.name].fingerprint]
@@ -169,12 +190,11 @@ def _digest(
         "devices": [[device.id, device.index, device.total_bytes, device.problem] for device in devices],
         "settings": settings,
     }
-    return hashlib.sha256(json.dumps(stated, sort_keys=True, default=_fields).encode()).hexdigest()
 
 
 @lru_cache(maxsize=256)  # many services, and many hosts of one process, have the same model
 def _geometry_digest(geometry: Geometry) -> str:
-    return hashlib.sha256(json.dumps(vars(geometry), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(geometry.to_dict(), sort_keys=True).encode()).hexdigest()
 
 
 def _fields(value: object) -> object:

@@ -132,7 +132,7 @@ def _ranks_refusal(service: Service, geometry: Geometry) -> Refusal | None:
                 f"{count} {what} cannot be divided over tensor_parallel_size {ranks}.",
                 f"{count} / {ranks} = {count / ranks:.2f}, and a rank takes whole ones.",
             )
-    if keys and not geometry.uses_mla and keys % ranks and ranks % keys:
+    if keys and geometry.keeps_heads and keys % ranks and ranks % keys:
         return Refusal(
             service.name,
             f"{keys} key-value heads can be neither divided over nor repeated on {ranks} ranks.",
@@ -148,8 +148,8 @@ def _stages_refusal(service: Service, geometry: Geometry) -> Refusal | None:
     if size > layers:
         reason = f"{layers} layers cannot be divided over pipeline_parallel_size {size}."
         return Refusal(service.name, reason, f"{layers} < {size}, and a stage takes one at least.")
-    if geometry.family is None or 0 < geometry.sliding_layers < layers:
-        what = "are not known" if geometry.family is None else "differ: some keep a window only"
+    if not geometry.is_known or not geometry.alike:
+        what = "differ in what they keep" if geometry.is_known else "are not known"
         return Refusal(
             service.name,
             f"the layers of {geometry.architecture} {what}, so that no plan can say what a stage of a pipeline takes.",

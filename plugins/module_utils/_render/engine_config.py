@@ -18,6 +18,7 @@ from .._plan.layout import Service
 from .._plan.multi_node import MultiNode
 from .._plan.plan import PlannedService
 from .._service.ticket import socket_path
+from .._values import canonical_number
 
 
 def check_engine_args(service: Service, engine: Engine) -> None:
@@ -58,13 +59,13 @@ def check_engine_args(service: Service, engine: Engine) -> None:
         )
 
 
-def config(service: Service, planned: PlannedService, engine_version: str | None = None) -> dict[str, Any]:
+def config(service: Service, planned: PlannedService, engine: Engine) -> dict[str, Any]:
     """The engine's configuration as a mapping of flag names, in the order of the file.
 
     ``planned`` gives the numbers that the plan decided: share (fraction of the device's total memory), context
     length (tokens), tensor-parallel size. What an engine of that version does not know is left out.
     """
-    drains = behaviour(engine_version).shutdown_timeout
+    drains = behaviour(engine.version).shutdown_timeout
     values: dict[str, Any] = {
         "model": service.model,
         "served-model-name": [service.served_model_name],
@@ -86,7 +87,7 @@ def config(service: Service, planned: PlannedService, engine_version: str | None
         if isinstance(stated, dict) and isinstance(planned_value, dict):
             values[flag] = {**planned_value, **stated}  # a user's hf-overrides add to the rope's
         else:
-            values[flag] = stated
+            values[flag] = canonical_number(stated) if flag in engine.numbers else stated
     return values
 
 

@@ -117,7 +117,7 @@ def _neighbours(planned: PlannedService, plan: Plan) -> int:
 def _service_files(planned: PlannedService, service: Service, neighbours: int, box: Box) -> Files:
     engine, nodes = box.engine, service.multi_node
     ray = _ray_unit(planned, nodes, box)
-    values = engine_config.config(service, planned, engine.version)
+    values = engine_config.config(service, planned, engine)
     group = _group(service, engine_config.common_digest(values, engine))
     watchdog = service.watchdog if group is None or group.leads else replace(service.watchdog, enabled=False)
     instance = unit_files.Instance(

@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.llmops.inference.plugins.module_utils._engine.installed import Engine
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._gpu.topology import Topology
+from ansible_collections.llmops.inference.plugins.module_utils._plan.engine_versions import CEILING
 from ansible_collections.llmops.inference.plugins.module_utils._plan.layout import Service, parse_layout
 from ansible_collections.llmops.inference.plugins.module_utils._plan.plan import Plan, Settings
 from ansible_collections.llmops.inference.plugins.module_utils._plan.planner import longest_contexts, plan
@@ -176,7 +178,9 @@ def _card(card: Card) -> dict[str, Any]:
 
 def _command(question: Question, service: Service, planned: Plan) -> str:
     """Return the command that starts the engine by hand as it was planned."""
-    flags = config(service, planned.service(service.name))
+    version = question.settings.engine_version or CEILING
+    engine = Engine(version, "vllm", planned.accelerator, "", frozenset())
+    flags = config(service, planned.service(service.name), engine)
     words = ["vllm", "serve", question.model.served_from]
     for flag, value in flags.items():
         if flag in _OF_A_SERVICE:

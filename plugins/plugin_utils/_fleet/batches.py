@@ -18,9 +18,25 @@ from typing import Any
 
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._values import shown
+from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.gateway import model_of
+from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.layout import layout_of
 
 DEFAULT = "default"
 _PERCENTAGE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+
+
+def fleet_batches(
+    hosts: Sequence[str],
+    variables: Mapping[str, Mapping[str, Any]],
+    floor: Any,
+    fleet: Sequence[str] | None = None,
+) -> list[int]:
+    """Return the batches of ``hosts`` by the layouts of their ``variables``; ``fleet`` are all hosts that serve."""
+    models = {
+        host: [model_of(service) for service in layout_of(variables[host])]
+        for host in dict.fromkeys([*(fleet or ()), *hosts])
+    }
+    return batch_sizes(hosts, models, floor)
 
 
 def batch_sizes(hosts: Sequence[str], models: Mapping[str, Sequence[str]], floor: Any) -> list[int]:

@@ -28,6 +28,8 @@ _KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # An engine's own key goes into a quoted string and an HTTP header.
 _ENGINE_KEY = re.compile(r"[!#-&(-\[\]-~]{1,512}")
+# What is left of a minute's sequences is computed with this times 60, in 64 bits; HAProxy keeps 32.
+_MOST_PER_MINUTE = (1 << 31) - 1
 # Of `openssl rand -hex 16`, 128 bits; a hash protects nothing that can be guessed.
 SHORTEST_KEY = 32
 
@@ -145,9 +147,12 @@ def _server(service: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def keys_of(keys: Iterable[Mapping[str, Any]], requests_per_minute: int) -> list[dict[str, Any]]:
-    """Return the clients' keys as the gateway keeps them: ``name``, ``sha256`` (hex), ``requests_per_minute``.
+def keys_of(
+    keys: Iterable[Mapping[str, Any]], requests_per_minute: int, sequences_per_minute: int = 60_000
+) -> list[dict[str, Any]]:
+    """Return the clients' keys as the gateway keeps them: ``name``, ``sha256`` (hex) and their limits.
 
+    The limits are ``requests_per_minute`` and ``sequences_per_minute``; a key that states none gets the two arguments.
     An item states ``sha256``, or ``key``, which is hashed here. No message shows either.
     """
     problems: list[str] = []
@@ -168,14 +173,20 @@ def keys_of(keys: Iterable[Mapping[str, Any]], requests_per_minute: int) -> list
         digest = hashlib.sha256(key.encode()).hexdigest() if key else digest
         if not _SHA256.fullmatch(digest):
             problems.append(f"{where}: its sha256 is not 64 hexadecimal digits.")
-        limit = as_integer(item.get("requests_per_minute") or requests_per_minute)
-        if limit is None or not 1 <= limit <= 1 << 31:
-            limit_shown = shown(item.get("requests_per_minute"))
-            problems.append(f"{where}: requests_per_minute {limit_shown} is no number above 0.")
+        limits = {}
+        for kind, default in (
+            ("requests_per_minute", requests_per_minute),
+            ("sequences_per_minute", sequences_per_minute),
+        ):
+            limits[kind] = limit = as_integer(item.get(kind) or default)
+            if limit is None or not 1 <= limit <= _MOST_PER_MINUTE:
+                problems.append(
+                    f"{where}: {kind} {shown(item.get(kind) or default)} is no number from 1 to {_MOST_PER_MINUTE}."
+                )
         for other in found:
             if name == other["name"] or digest == other["sha256"]:
                 problems.append(f"{where} is there twice, by its name or by its value; keep one.")
-        found.append({"name": name, "sha256": digest, "requests_per_minute": limit})
+        found.append({"name": name, "sha256": digest, **limits})
     _raise(problems)
     return found
 

@@ -21,8 +21,13 @@ from ansible_collections.llmops.inference.plugins.plugin_utils._role_variables i
 Variables = Mapping[str, Mapping[str, Any]]
 
 
-def addresses_of(hosts: Iterable[str], variables: Variables) -> list[str]:
-    """Return the IP addresses that these hosts connect from; a name is none, because packets carry none."""
+def addresses_of(hosts: Iterable[str], variables: Variables, kind: str = "hosts") -> list[str]:
+    """Return the IP addresses that ``hosts`` connect from, or that their ``engines`` listen on beside loopback.
+
+    Raises InferenceError for a host that connects from a name, because packets carry none.
+    """
+    if _checked(kind, ("hosts", "engines")) == "engines":
+        return sorted({address for host in hosts for address in engine_addresses_of(variables[host])})
     found = {host: _address(host, variables[host]) for host in hosts}
     strange = {host: address for host, address in found.items() if not _is_ip(address)}
     if strange:
@@ -34,8 +39,10 @@ def addresses_of(hosts: Iterable[str], variables: Variables) -> list[str]:
     return sorted(set(found.values()))
 
 
-def targets_of(hosts: Iterable[str], variables: Variables) -> list[dict[str, str]]:
-    """Return ``host`` and ``target`` (address and port of its relay) of each engine host."""
+def targets_of(hosts: Iterable[str], variables: Variables, kind: str = "engines") -> list[dict[str, str]]:
+    """Return ``host`` and ``target`` (address and port of its relay) of each engine host, or those of ``gateways``."""
+    if _checked(kind, ("engines", "gateways")) == "gateways":
+        return gateways_of(hosts, variables)
     found = []
     for host in hosts:
         port = _value(variables[host], "vllm_monitoring", "vllm_monitoring_relay_port")
@@ -67,6 +74,12 @@ def engine_addresses_of(variables: Mapping[str, Any]) -> list[str]:
     """Return the addresses beside loopback that the engines of a host with these variables listen on."""
     hosts = {str(service.get("host") or "") for service in layout_of(variables)}
     return sorted(host for host in hosts - {*EVERY_ADDRESS} if _is_ip(host) and not ip_address(host).is_loopback)
+
+
+def _checked(kind: str, kinds: Sequence[str]) -> str:
+    if kind not in kinds:
+        raise InferenceError(f"kind is {kind!r:.80}; {' or '.join(kinds)} is expected.")
+    return kind
 
 
 def _value(variables: Mapping[str, Any], role: str, name: str) -> Any:

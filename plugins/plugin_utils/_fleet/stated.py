@@ -65,7 +65,8 @@ def _problems(host: str, variables: Mapping[str, Mapping[str, Any]]) -> list[str
         layout = host_settings(stated)["layout"]
         parse_layout(part_of(layout, host, variables), accelerator)
     except InferenceError as error:
-        return list(error.details.get("errors") or [str(error)])
+        errors = error.details.get("errors")
+        return [str(text) for text in errors] if isinstance(errors, list) else [str(error)]
     return []
 
 

@@ -124,11 +124,17 @@ def count_incidents_of(run: RunResult, service: ServiceResult, kinds: Sequence[s
     )
 
 
+def latency_percentile(name: str) -> tuple[str, float] | None:
+    """Return which latency, and which percentile of it, a metric is; None for one of another kind."""
+    found = _PERCENTILE.fullmatch(name)
+    return (found[1], float(found[2])) if found and 0 < float(found[2]) < 100 else None
+
+
 def metric(name: str) -> Metric:
     """Return a metric by its name, of which there is one for every percentile; InferenceError for an unknown one."""
-    found = _PERCENTILE.fullmatch(name)
-    if found and 0 < float(found[2]) < 100:
-        return _latency(found[1], float(found[2]))
+    found = latency_percentile(name)
+    if found:
+        return _latency(*found)
     if name in METRICS:
         return METRICS[name]
     near = difflib.get_close_matches(name, METRICS, n=2, cutoff=0.5) or sorted(METRICS)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,8 @@ from ansible_collections.llmops.inference.plugins.plugin_utils._report.measures 
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.statistics import Estimate
 
 PASSED, FAILED, NOT_MEASURED = "passed", "failed", "not measured"
-OUTCOMES = (PASSED, FAILED, NOT_MEASURED)
+# Of all objectives together. Only a miss says anything against what is deployed.
+MISSED, NOT_JUDGED = "missed", "could not be judged"
 _KEYS = ("service", "scenario", "metric", "max", "min", "within")
 # Metrics that ask how many requests kept the limits in ``within``.
 _GOOD: dict[str, tuple[str, str, Callable[[ServiceResult, Goodput], float | None]]] = {
@@ -68,17 +69,23 @@ class Outcome:
 
 def parse_objectives(values: object) -> list[Objective]:
     """Return the objectives of an inventory; one InferenceError lists every mistake, ``errors`` as data."""
+    parsed, problems = read_objectives(values)
+    if problems:
+        raise InferenceError(" ".join(problems), errors=problems)
+    return parsed
+
+
+def read_objectives(values: object) -> tuple[list[Objective], list[str]]:
+    """Return the objectives that are well-formed, and a sentence for each mistake in the others."""
     if not isinstance(values, (list, tuple)):
-        raise InferenceError(f"Objectives are {values!r:.80}; a list of them is expected.")
+        return [], [f"Objectives are {values!r:.80}; a list of them is expected."]
     parsed, problems = [], []
     for place, value in enumerate(values, 1):
         try:
             parsed.append(_parse(value, f"objective {place}"))
         except InferenceError as error:
             problems.append(str(error))
-    if problems:
-        raise InferenceError(" ".join(problems), errors=problems)
-    return parsed
+    return parsed, problems
 
 
 def check_objectives(runs: Sequence[RunResult], objectives: Sequence[Objective]) -> list[Outcome]:
@@ -92,6 +99,12 @@ def check_objectives(runs: Sequence[RunResult], objectives: Sequence[Objective])
     if problems:
         raise InferenceError(" ".join(problems), errors=problems)
     return [_check(runs, objective) for objective in objectives]
+
+
+def joint_verdict(outcomes: Iterable[str]) -> str:
+    """Return the outcome of all objectives: ``missed`` where one is, else ``could not be judged`` or ``passed``."""
+    found = set(outcomes)
+    return MISSED if FAILED in found else NOT_JUDGED if found - {PASSED} else PASSED
 
 
 def _parse(value: Any, where: str) -> Objective:

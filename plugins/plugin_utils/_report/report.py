@@ -16,7 +16,12 @@ from typing import Any
 from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import SIDES, RunResult, read_result
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.agreement import with_agreement
-from ansible_collections.llmops.inference.plugins.plugin_utils._report.comparison import JudgementSettings, Row, compare
+from ansible_collections.llmops.inference.plugins.plugin_utils._report.comparison import (
+    JudgementSettings,
+    Row,
+    compare,
+    read_settings,
+)
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.measures import (
     METRICS,
     MeasuredRun,
@@ -27,6 +32,7 @@ from ansible_collections.llmops.inference.plugins.plugin_utils._report.objective
     PASSED,
     Outcome,
     check_objectives,
+    joint_verdict,
     parse_objectives,
 )
 from ansible_collections.llmops.inference.plugins.plugin_utils._report.statistics import Estimate
@@ -60,16 +66,23 @@ def report(values: object, settings: JudgementSettings, objectives: object = ())
     sided = any(run.side for run in runs)
     current = [run for run in runs if run.side == SIDES[1]] if sided else runs
     outcomes = check_objectives(current, parse_objectives(objectives))
+    together = joint_verdict(outcome.outcome for outcome in outcomes)
     return {
         "schema_version": REPORT_SCHEMA_VERSION,
         "host": hosts[0],
-        "passed": all(outcome.outcome == PASSED for outcome in outcomes),
+        "passed": together == PASSED,
+        "verdict": together,
         "objectives": [_outcome(outcome) for outcome in outcomes],
         "settings": {**asdict(settings), "judged": list(settings.judged), "shown": list(settings.shown)},
         "summary": summary(runs, settings.confidence),
         "comparison": [_row(row) for row in compare(runs, settings)] if sided else None,
         "runs": [run.to_dict() for run in runs],
     }
+
+
+def judged(runs: object, objectives: object = (), **settings: Any) -> dict[str, Any]:
+    """Return the report of these runs; ``settings`` are fields of :class:`JudgementSettings`."""
+    return report(runs, read_settings(settings), objectives)
 
 
 def summary(runs: Sequence[RunResult], level: float) -> list[dict[str, Any]]:

@@ -38,13 +38,17 @@ class Estimate:
     count: int
 
 
+def values_needed(percent: float) -> float:
+    """Return how many values a percentile takes at least, up to rounding."""
+    return 100.0 * (1.0 - 1e-9) / min(percent, 100.0 - percent)
+
+
 def percentile(values: Sequence[float], percent: float) -> float | None:
     """Return a percentile, interpolated between neighbours as NumPy does it.
 
     None where a single value more or less would decide it: p99 takes at least 100 values, p50 two.
     """
-    beyond = min(percent, 100.0 - percent)
-    if not values or len(values) * beyond < 100.0 * (1.0 - 1e-9):
+    if not values or len(values) < values_needed(percent):
         return None
     ordered = sorted(values)
     place = (len(ordered) - 1) * percent / 100.0

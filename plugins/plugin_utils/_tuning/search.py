@@ -21,7 +21,6 @@ from ansible_collections.llmops.inference.plugins.plugin_utils._tuning.halving i
     START,
     Rung,
     Trial,
-    next_trial,
     rungs,
     score,
     winner,
@@ -81,13 +80,6 @@ def ladder(candidates: int, settings: Mapping[str, Any]) -> list[Rung]:
     if candidates < 1:
         raise InferenceError("There is no candidate to try.")
     return rungs(candidates, float(keep), repeats)
-
-
-def next_step(trials: Sequence[Mapping[str, Any]], candidates: int, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what to try next as a mapping, empty at the end; ``settings`` also has ``seed`` and ``seconds_left``."""
-    steps = ladder(candidates, settings)
-    found = next_trial(steps, list(map(read_trial, trials)), settings["seed"], settings["seconds_left"])
-    return {} if found is None else {**vars(found), "rungs": len(steps)}
 
 
 def most_trials(candidates: int, settings: Mapping[str, Any]) -> int:

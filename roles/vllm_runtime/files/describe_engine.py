@@ -3,12 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes engine.json: which engine this is, and every long flag of its `vllm serve`, asked of its own parser.
 
-Arguments: the file to write, the distribution that holds the engine, the accelerator it is built for; and the id of the
-image that it is in, if it is in one. Run by the interpreter of the engine's virtual environment, or of the image.
+Arguments: the file to write, the distribution that holds the engine, the accelerator it is built for; the id of the
+image that it is in, if it is in one; and --adopted for an engine that was there before the role. Run by the interpreter
+of the engine's virtual environment, or of the image.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import importlib.metadata
 import json
@@ -18,9 +20,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+# Said of an engine that the role did not install, and that it therefore never deletes.
+ADOPTED = "--adopted"
 
-def serve_flags() -> list[str]:
-    """Return the long flags of `vllm serve` without their dashes, sorted."""
+
+def serve_flags() -> tuple[list[str], list[str]]:
+    """Return the long flags of `vllm serve` without their dashes, sorted, and those of them that take a number."""
     from vllm import platforms  # noqa: PLC0415  (seconds of imports that --help need not wait for)
 
     if platforms.current_platform.is_unspecified():
@@ -38,8 +43,23 @@ def serve_flags() -> list[str]:
 
     commands = FlexibleArgumentParser().add_subparsers()
     (parser,) = [command.subparser_init(commands) for command in serve.cmd_init()]
-    options = {option for action in parser._actions for option in action.option_strings}
-    return sorted(option[2:] for option in options if option.startswith("--"))
+    flags = {option[2:]: action for action in parser._actions for option in action.option_strings if option[:2] == "--"}
+    return sorted(flags), sorted(flag for flag, action in flags.items() if takes_number(action))
+
+
+def takes_number(action: argparse.Action) -> bool:
+    """Tell whether an option reads one number, and no object or list of them, by trying."""
+    if not callable(action.type) or action.nargs is not None:
+        return False
+    try:
+        read = action.type("1")
+    except Exception:
+        return False  # a parser of the engine's own, which may raise anything
+    try:
+        action.type("{}")
+    except Exception:
+        return type(read) in (int, float)
+    return False  # JSON
 
 
 def read_from(distribution: str) -> dict[str, str]:
@@ -47,6 +67,8 @@ def read_from(distribution: str) -> dict[str, str]:
 
     As long as it is the same, so is the engine.
     """
+    if installed(distribution) is None:
+        sys.exit(f"{sys.prefix} has no distribution {distribution}, so that no engine can be recorded")
     # Found by its place: that list has to be no list that Python can read, it only has to be the same.
     found = importlib.metadata.distribution(distribution)
     name = f"{distribution.replace('-', '_')}-{found.version}.dist-info"
@@ -55,13 +77,19 @@ def read_from(distribution: str) -> dict[str, str]:
     return {str(record.relative_to(Path(sys.prefix).resolve())): digest}
 
 
+def installed(distribution: str) -> str | None:
+    """Return the version of a distribution beside the engine; None without."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def in_image(image: str, distribution: str) -> dict[str, str]:
     """Return what an engine in an image says of itself, whose maker chose distribution and accelerator."""
     from vllm import platforms  # noqa: PLC0415  (as above)
 
-    try:
-        importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
+    if installed(distribution) is None:
         distribution = "vllm"  # also for the CPU, in the images that its project makes
     accelerator = "cpu" if platforms.current_platform.is_cpu() else "cuda"
     return {"accelerator": accelerator, "distribution": distribution, "image": image}
@@ -69,7 +97,8 @@ def in_image(image: str, distribution: str) -> dict[str, str]:
 
 def main() -> None:
     """Describe the engine and write the file in one step, so that it is there whole or not at all."""
-    destination, distribution, accelerator, *image = sys.argv[1:]
+    arguments = [argument for argument in sys.argv[1:] if argument != ADOPTED]
+    destination, distribution, accelerator, *image = arguments
     if image:
         description: dict[str, Any] = in_image(image[0], distribution)
     else:
@@ -77,8 +106,11 @@ def main() -> None:
             "accelerator": accelerator,
             "distribution": distribution,
             "read_from": read_from(distribution),
+            "adopted": ADOPTED in sys.argv,
         }
-    description["flags"] = serve_flags()
+    if ADOPTED in sys.argv:
+        description["ray"] = installed("ray")
+    description["flags"], description["numbers"] = serve_flags()
     description["python"] = platform.python_version()
     description["version"] = importlib.metadata.version(description["distribution"])
     temporary = destination + ".new"

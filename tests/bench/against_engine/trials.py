@@ -209,7 +209,7 @@ class Trials:
 
     def _start(self, service: Service, planned: PlannedService, to_the_gates: bool) -> Outcome:
         file = self._directory / f"{service.name}.yaml"
-        file.write_text(config_text(config(service, planned)))
+        file.write_text(config_text(config(service, planned, self._engine)))
         endpoint = Endpoint(service.host, service.port, service.served_model_name)
         variables = engine_environment(service, replace(planned, device_indices=(0,)), self._engine)
         return self._engines.start(service.name, file, variables, endpoint).wait(to_the_gates)

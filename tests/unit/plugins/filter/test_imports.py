@@ -15,7 +15,7 @@ from ansible_collections.llmops.inference.plugins.filter import plan_table
 
 FILTERS = Path(plan_table.__file__).parent
 INFERENCE = "ansible_collections.llmops.inference.plugins"
-LIGHT = {"module_utils._errors", "module_utils._values", "plugin_utils._table"}
+LIGHT = {"module_utils._errors", "module_utils._values", "plugin_utils._filter", "plugin_utils._table"}
 
 
 def test_the_files_of_all_filters_import_little() -> None:

@@ -20,7 +20,7 @@ DOORS = {
     "_model": {"model", "geometry", "stages", "checkpoint", "access"},
     "_engine": {"api", "endpoint", "installed", "metrics", "finished_requests", "progress", "startup_log"},
     "_service": {"ticket", "group", "watchdog"},
-    "_plan": {"planner", "plan", "layout", "multi_node", "devices", "shares", "engine_versions"},
+    "_plan": {"planner", "plan", "approval", "layout", "multi_node", "devices", "shares", "engine_versions"},
     "_generation": {"store", "files", "transaction", "unit_links", "needs", "active", "serving"},
     "_render": {"generation", "engine_config", "mounts", "quadlet"},
     "_host": {"systemd", "podman", "network", "lock", "job"},

@@ -68,7 +68,7 @@ def test_the_files_say_what_the_geometry_says(model: Path) -> None:
     for ranks in (1, 2, 4):
         assert read.rank_weights(ranks) == expected.rank_weights(ranks)
     assert (read.source, expected.source) == ("exact", "estimated")
-    assert read.rope_theta == 1000000
+    assert read.geometry.rope.theta == 1000000
 
 
 def test_shards_weigh_what_one_file_weighs(sharded: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_header_that_lies_is_refused(model: Path, header: Any, data: int, said
 def test_an_empty_tensor_is_no_lie(model: Path) -> None:
     empty = {"dtype": "BF16", "shape": [0, 7], "data_offsets": [8, 8]}
     set_header(model / WEIGHTS, {"a": ONE, "b": empty}, 8)
-    assert read_checkpoint(str(model)).rank_weights(1) == 8
+    assert [group.bytes for group in read_checkpoint(str(model)).tensors] == [8, 0]
 
 
 def outcome(header: bytes, size: int) -> str:
@@ -234,3 +234,29 @@ ENTRY = st.fixed_dictionaries({"dtype": st.sampled_from(["BF16", "F32"]), "shape
 @given(st.dictionaries(st.text(max_size=8), ENTRY | JSON, max_size=4), st.integers(0, 1000))
 def test_no_entry_does_anything_but_be_read_or_refused(header: dict[str, Any], size: int) -> None:
     assert "file" in outcome(json.dumps(header).encode(), size)
+
+
+@pytest.mark.parametrize(("name", "kept"), [("model.gguf", True), ("pytorch_model.bin", True), ("notes.txt", False)])
+def test_files_of_another_format_count_by_their_sizes_and_are_an_estimate(model: Path, name: str, kept: bool) -> None:
+    (model / WEIGHTS).unlink()
+    (model / name).write_bytes(bytes(12345))
+    if not kept:
+        assert "no *.safetensors file" in str(refusal(model))
+        return
+    read = read_checkpoint(str(model))
+    assert (read.source, read.rank_weights(1)) == ("estimated", 12345)
+    assert read_checkpoint(str(model), {"weights_bytes": 99999}).rank_weights(1) == 99999
+
+
+def test_of_several_gguf_files_none_is_guessed(model: Path) -> None:
+    (model / WEIGHTS).unlink()
+    for name in ("q4.gguf", "q8.gguf"):
+        (model / name).write_bytes(bytes(8))
+    assert "2 GGUF files and an engine loads one of them" in str(refusal(model))
+
+
+def test_a_quantization_beside_the_config_is_read(model: Path) -> None:
+    told = {"quantization": {"quant_algo": "NVFP4", "kv_cache_quant_algo": "FP8", "exclude_modules": ["lm_head"]}}
+    (model / "hf_quant_config.json").write_text(json.dumps(told))
+    found = read_checkpoint(str(model)).geometry
+    assert (found.quantization is not None, found.cache_dtype) == (True, "fp8")

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._model.geometry import FAMILIES, Geometry
+from ansible_collections.llmops.inference.plugins.module_utils._model.geometry import Geometry
+from ansible_collections.llmops.inference.plugins.module_utils._model.quantisation import matches
 from ansible_collections.llmops.inference.tests.unit.scene import QWEN3_32B, TINY
 
 
@@ -26,14 +28,16 @@ def test_both_spellings_of_transformers_give_the_same_geometry() -> None:
     four = {**shared, "architectures": ["Qwen3ForCausalLM"], "torch_dtype": "bfloat16", "rope_theta": 5e6}
     rope = {"rope_type": "default", "rope_theta": 5e6}
     five = {**shared, "architectures": ["Qwen3ForCausalLM"], "dtype": "bfloat16", "rope_parameters": rope}
-    assert Geometry.from_config(four) == Geometry.from_config(five)
-    assert Geometry.from_config(four).rope_theta == 5e6
+    first, second = Geometry.from_config(four), Geometry.from_config(five)
+    assert replace(first, rope=second.rope) == second
+    assert first.rope.theta == second.rope.theta
+    assert Geometry.from_config(four).rope.theta == 5e6
 
 
 def test_a_scaling_is_read_from_both_spellings() -> None:
     four = geometry(rope_scaling={"type": "linear", "factor": 8.0})
     five = geometry(rope_parameters={"rope_type": "linear", "factor": 8.0, "rope_theta": 1000000})
-    assert (four.rope_type, four.rope_factor) == (five.rope_type, five.rope_factor) == ("linear", 8.0)
+    assert (four.rope.type, four.rope.factor) == (five.rope.type, five.rope.factor) == ("linear", 8.0)
 
 
 def test_head_dim_is_its_own_field_and_not_hidden_size_by_heads() -> None:
@@ -119,19 +123,10 @@ def test_a_float32_checkpoint_is_held_in_16_bits() -> None:
     assert geometry(dtype="float32").dtype_bytes == 2
 
 
-def test_quantization_is_read_from_its_config() -> None:
-    fp8 = geometry(quantization_config={"quant_method": "fp8", "weight_block_size": [128, 128]})
-    awq = geometry(quantization_config={"quant_method": "awq", "bits": 4, "group_size": 128})
-    assert (fp8.quantization, fp8.quantization_bits, fp8.quantization_group_size) == ("fp8", 8, 16384)
-    assert (awq.quantization, awq.quantization_bits, awq.quantization_group_size) == ("awq", 4, 128)
-
-
-def test_an_unknown_architecture_is_refused_with_what_is_known_and_the_way_out() -> None:
-    with pytest.raises(InferenceError) as refused:
-        geometry(architecture="MambaForCausalLM")
-    assert "'MambaForCausalLM'" in str(refused.value)
-    assert "Qwen3ForCausalLM" in str(refused.value)
-    assert "kv_bytes_per_token" in str(refused.value)
+def test_an_architecture_nobody_here_has_seen_is_read_by_its_structure() -> None:
+    shape = geometry(architecture="NeverSeenForCausalLM")
+    assert shape.is_known
+    assert [(kept.kind, kept.count) for kept in shape.cache] == [("full", TINY["num_hidden_layers"])]
 
 
 def test_an_unknown_architecture_is_accepted_with_its_cache_stated() -> None:
@@ -169,7 +164,7 @@ def test_a_number_that_is_none_is_refused_with_its_range(value: Any) -> None:
 )
 def test_nonsense_is_refused_by_name(keys: dict[str, Any], said: str | None) -> None:
     if said is None:
-        assert geometry(**keys).rope_type == "default"
+        assert geometry(**keys).rope.type == "default"
         return
     with pytest.raises(InferenceError, match=said):
         geometry(**keys)
@@ -180,6 +175,79 @@ def test_a_config_without_architecture_is_refused() -> None:
         Geometry.from_config(without("architecture"))
 
 
-def test_every_family_reads_its_own_defaults() -> None:
-    for architecture in FAMILIES:
-        assert geometry(architecture=architecture).architecture == architecture
+NESTED = {
+    "architectures": ["NeverSeenForConditionalGeneration"],
+    "text_config": {**without("architecture"), "num_hidden_layers": 4},
+}
+
+
+def test_a_nested_language_model_is_found_wherever_it_is_nested() -> None:
+    for nested in (
+        NESTED,
+        {"architectures": ["X"], "llm_config": NESTED["text_config"]},
+        {"architectures": ["X"], "thinker_config": {"text_config": NESTED["text_config"]}},
+    ):
+        assert Geometry.from_config(nested).num_hidden_layers == 4
+
+
+def test_a_config_that_contradicts_itself_is_refused_with_both_values_and_the_users_word_decides() -> None:
+    twofold = {**NESTED, "hidden_size": 99}
+    with pytest.raises(InferenceError, match=r"hidden_size is 99 and in text_config 64.*State the right hidden_size"):
+        Geometry.from_config(twofold)
+    assert Geometry.from_config(twofold, stated={"hidden_size": 64}).hidden_size == 64
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (
+            {"layer_types": ["full_attention"] * 5},
+            "5 entries for 2 layers.*State the right layer_types",
+        ),
+        ({"layer_types": ["full_attention", "telepathy"]}, "'telepathy', which is no kind of layer known here"),
+        ({"hybrid_override_pattern": "M*X"}, "hybrid_override_pattern must be letters of"),
+        ({"hybrid_override_pattern": "M*M*M*"}, "6 entries for 2 layers"),
+        (
+            {"architecture": "X", "sliding_window": 8, "sliding_window_pattern": 0},
+            "sliding_window_pattern must be a number from 1",
+        ),
+        ({"num_hidden_layers": -1}, "num_hidden_layers must be a whole number from 1"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers must be a whole number from 1 to 10000"),
+        ({"num_experts": -8}, "num_experts must be a whole number from 0"),
+        ({"num_experts": 8, "shared_expert_intermediate_size": -1}, "shared_expert_intermediate_size"),
+        ({"vision_config": {"depth": -3, "hidden_size": 4}}, "visual states depth -3"),
+        ({"quantization_config": {"quant_method": "magic"}}, "quantization 'magic' is none of.*state weights_bytes"),
+        ({"quantization_config": {"quant_method": "modelopt", "quant_algo": "FP3"}}, "algorithm 'FP3' is none of"),
+        ({"quantization_config": {"quant_method": "awq", "bits": 99}}, "bits must be from 1 to 16, not 99"),
+    ],
+)
+def test_bad_structure_is_refused_with_the_value_the_limit_and_the_way_out(keys: dict[str, Any], said: str) -> None:
+    with pytest.raises(InferenceError, match=said):
+        geometry(**keys)
+
+
+def test_a_shared_expert_of_size_0_is_none() -> None:
+    shape = geometry(num_experts=8, moe_intermediate_size=32, shared_expert_intermediate_size=0)
+    assert (shape.num_experts, shape.shared_expert_intermediate_size) == (8, 0)
+
+
+def test_names_that_a_quantization_leaves_out_are_matched_in_bounded_steps() -> None:
+    """A hundred stars against a long name would take for ever by backtracking."""
+    hostile = "*a" * 100 + "*b"
+    assert not matches(hostile, "layers.0." + "a" * 5000)
+    assert matches("layers.3.mlp*", "layers.3.mlp.experts.up_proj")
+    assert not matches("layers.3.mlp*", "layers.30.mlp.up_proj")
+
+
+@pytest.mark.parametrize(
+    "expression", ["re:.*mlp.gate$", "re:.*(gate|router)$", r"re:^model\.layers\.[0-9]+\.mlp\.gate$"]
+)
+def test_expressions_that_leave_modules_out_are_understood(expression: str) -> None:
+    config = {"quant_method": "compressed-tensors", "ignore": [expression], "config_groups": EIGHT_BITS}
+    found = geometry(quantization_config=config).quantization
+    assert found is not None
+    assert found.scheme("layers.1.mlp.gate").kind == "plain"
+    assert found.scheme("layers.1.mlp.up_proj").kind == "fp8"
+
+
+EIGHT_BITS = {"group_0": {"targets": ["Linear"], "weights": {"num_bits": 8, "type": "float", "strategy": "channel"}}}

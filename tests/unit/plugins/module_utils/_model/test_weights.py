@@ -5,18 +5,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._model.geometry import Geometry
 from ansible_collections.llmops.inference.plugins.module_utils._model.model import checkpoint_from_geometry
-from ansible_collections.llmops.inference.plugins.module_utils._model.weights import (
-    TensorGroup,
-    group_tensors,
-    rank_weights,
-    total_parameters,
-)
+from ansible_collections.llmops.inference.plugins.module_utils._model.tensors import TensorGroup, group_tensors
+from ansible_collections.llmops.inference.plugins.module_utils._model.weights import rank_weights
 from ansible_collections.llmops.inference.tests.unit.scene import (
     GIB,
     QWEN3_1_7B,
@@ -24,6 +21,11 @@ from ansible_collections.llmops.inference.tests.unit.scene import (
     QWEN3_32B,
     TINY,
 )
+
+
+def total_parameters(groups: tuple[TensorGroup, ...]) -> int:
+    return sum(group.count * group.elements for group in groups)
+
 
 FP8 = {"quant_method": "fp8", "weight_block_size": [128, 128]}
 AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128}
@@ -42,11 +44,12 @@ def test_the_three_qwen3_sizes_have_their_known_weights(
 ) -> None:
     checkpoint = checkpoint_from_geometry(geometry)
     assert total_parameters(checkpoint.tensors) == parameters
-    assert checkpoint.rank_weights(1) == 2 * parameters
-    assert checkpoint.rank_weights(1) / GIB == pytest.approx(bf16, abs=0.01)
+    tables = 2 * 128 * checkpoint.geometry.max_position_embeddings  # of sines and cosines
+    assert checkpoint.rank_weights(1) == 2 * parameters + tables
+    assert 2 * parameters / GIB == pytest.approx(bf16, abs=0.01)
     for config, size in ((FP8, fp8), (AWQ, awq)):
         quantized = checkpoint_from_geometry({**geometry, "quantization_config": config})
-        assert quantized.rank_weights(1) / GIB == pytest.approx(size, abs=0.01)
+        assert (quantized.rank_weights(1) - tables) / GIB == pytest.approx(size, abs=0.01)
 
 
 def rank_bytes(name: str, shape: tuple[int, ...], ranks: int, dtype: str = "BF16", **keys: Any) -> int:
@@ -127,7 +130,7 @@ def test_ranks_together_hold_at_least_the_whole_and_at_most_what_is_repeated() -
         checkpoint = checkpoint_from_geometry(geometry)
         whole = checkpoint.rank_weights(1)
         for ranks in (2, 4, 8):
-            assert whole <= ranks * checkpoint.rank_weights(ranks) <= whole * 1.001
+            assert whole <= ranks * checkpoint.rank_weights(ranks) <= whole * 1.05
 
 
 def test_stated_bytes_are_divided_as_the_tensors_are() -> None:
@@ -135,7 +138,7 @@ def test_stated_bytes_are_divided_as_the_tensors_are() -> None:
     exact = checkpoint_from_geometry(QWEN3_8B)
     assert stated.rank_weights(1) == 10**10
     ratio = exact.rank_weights(4) / exact.rank_weights(1)
-    assert stated.rank_weights(4) == pytest.approx(10**10 * ratio, rel=1e-9)
+    assert stated.rank_weights(4) == pytest.approx(10**10 * ratio, rel=0.01)
 
 
 def test_stated_parameters_have_the_bytes_of_the_type() -> None:
@@ -182,5 +185,21 @@ def test_latent_attention_has_its_known_parameters() -> None:
 
 
 def test_weights_that_follow_from_nothing_are_asked_for() -> None:
+    stated = {"architecture": "NewForCausalLM", "kv_bytes_per_token": 65536, "max_position_embeddings": 8192}
     with pytest.raises(InferenceError, match="state weights_bytes or parameters"):
-        checkpoint_from_geometry({**TINY, "quantization_config": {"quant_method": "bitsandbytes"}})
+        checkpoint_from_geometry(stated)
+
+
+def test_a_tensor_that_no_rule_knows_is_divided_and_called_an_estimate() -> None:
+    strange = ("model.layers.0.telepathy.aura", "BF16", (64, 64))
+    model = checkpoint_from_geometry(TINY)
+    found = replace(model, tensors=group_tensors([strange], 2), source="exact")
+    assert rank_bytes("model.layers.N.telepathy.aura", (64, 64), 2) == 64 * 64
+    assert found.unknown_tensors == ("model.layers.N.telepathy.aura",)
+    assert (found.tier(1), found.tier(2)) == ("exact", "estimated")
+
+
+@pytest.mark.parametrize("name", ["mixer.in_proj.weight", "linear_attn.conv1d.weight", "mixer.out_proj.weight"])
+def test_recurrent_layers_are_divided(name: str) -> None:
+    shape = (64, 64)
+    assert rank_bytes(f"backbone.layers.N.{name}", shape, 2) == 64 * 64

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._gpu.topology import Link
 from ansible_collections.llmops.inference.plugins.module_utils._model.model import checkpoint_from_geometry
+from ansible_collections.llmops.inference.plugins.module_utils._plan.cache import CacheGroup, KvCache
 from ansible_collections.llmops.inference.plugins.module_utils._plan.layout import parse_layout
-from ansible_collections.llmops.inference.plugins.module_utils._plan.memory import ESTIMATES, Demand, KvCache, demand
+from ansible_collections.llmops.inference.plugins.module_utils._plan.memory import ESTIMATES, Demand, demand
 from ansible_collections.llmops.inference.tests.unit.scene import (
     GIB,
     QWEN3_1_7B,
@@ -96,17 +97,27 @@ def test_a_latent_cache_is_one_vector_per_layer_on_every_rank() -> None:
     assert kv.block_tokens == 64
 
 
-def test_a_stated_cache_is_taken_and_divided_where_heads_are_known() -> None:
-    stated = {
-        "architecture": "NewForCausalLM",
-        "max_position_embeddings": 8192,
-        "weights_bytes": GIB,
-        "kv_bytes_per_token": 65536,
-    }
-    assert bytes_per_token(cache(stated)) == 65536
-    assert bytes_per_token(cache(stated, tensor_parallel_size=2)) == 65536
-    assert bytes_per_token(cache({**stated, "num_key_value_heads": 8}, tensor_parallel_size=2)) == 32768
-    assert bytes_per_token(cache(stated, kv_cache_dtype="fp8")) == 32768
+STATED = {
+    "architecture": "NewForCausalLM",
+    "max_position_embeddings": 8192,
+    "weights_bytes": GIB,
+    "kv_bytes_per_token": 65536,
+    "num_key_value_heads": 8,
+}
+
+
+def test_a_stated_cache_is_that_of_the_services_own_log_and_is_not_divided_again() -> None:
+    for keys in ({}, {"tensor_parallel_size": 2}, {"kv_cache_dtype": "fp8"}):
+        assert bytes_per_token(cache(STATED, **keys)) == 65536
+
+
+def test_a_stated_cache_of_other_ranks_or_another_type_is_converted() -> None:
+    alone = {**STATED, "kv_bytes_per_token_ranks": 1}
+    assert bytes_per_token(cache(alone, tensor_parallel_size=2)) == 32768
+    assert bytes_per_token(cache(alone, tensor_parallel_size=16)) == 65536 / 8
+    wide = {**STATED, "kv_bytes_per_token_dtype": "bfloat16"}
+    assert bytes_per_token(cache(wide, kv_cache_dtype="fp8")) == 32768
+    assert bytes_per_token(cache(wide)) == 65536
 
 
 GEMMA = {
@@ -204,12 +215,20 @@ def test_a_component_says_where_its_bytes_come_from() -> None:
 
 
 SIZES = st.integers(1, 1 << 20)
-CACHES = st.builds(KvCache, st.integers(1, 256), SIZES, st.integers(1, 4)) | st.builds(
-    KvCache, st.integers(1, 256), SIZES, st.integers(0, 4), st.integers(1, 4), SIZES
-)
+TOKENS = st.integers(1, 256)
 
 
-@given(CACHES, SIZES, st.integers(0, 1 << 40))
+@st.composite
+def caches(draw: st.DrawFn) -> KvCache:
+    """Pools with full attention, windows and states in any mixture."""
+    tokens = draw(TOKENS)
+    full = st.builds(CacheGroup, st.integers(1, 4), st.just(tokens))
+    window = st.builds(CacheGroup, st.integers(1, 4), st.just(tokens), SIZES, st.just(1))
+    state = st.builds(CacheGroup, st.integers(1, 4), st.just(tokens), fixed=st.integers(1, 2))
+    return KvCache(tokens, draw(SIZES), tuple(draw(st.lists(full | window | state, min_size=1, max_size=4))))
+
+
+@given(caches(), SIZES, st.integers(0, 1 << 40))
 def test_the_longest_context_fits_and_a_block_more_does_not(kv: KvCache, limit: int, available: int) -> None:
     longest = kv.longest(available, limit)
     assert 0 <= longest <= limit

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
-from ansible_collections.llmops.inference.plugins.module_utils._model.model import checkpoint_from_geometry
+from ansible_collections.llmops.inference.plugins.module_utils._model.model import Checkpoint, checkpoint_from_geometry
 from ansible_collections.llmops.inference.plugins.module_utils._model.stages import Stage, local_stages, stages
 from ansible_collections.llmops.inference.plugins.module_utils._plan.plan import Plan, PlannedService
 from ansible_collections.llmops.inference.tests.unit import scene
@@ -89,7 +89,12 @@ def test_the_weights_of_all_stages_are_those_of_the_model(geometry: dict[str, An
     parts = [model.rank_weights(1, stage=stage) for stage in stages(geometry["num_hidden_layers"], pipeline)]
     # Where the head is the embedding, both ends of the pipeline hold it.
     twice = geometry["vocab_size"] * geometry["hidden_size"] * 2 if geometry["tie_word_embeddings"] else 0
-    assert sum(parts) == model.rank_weights(1) + twice
+    assert sum(parts) == model.rank_weights(1) + twice + (pipeline - 1) * tables(model)
+
+
+def tables(model: Checkpoint) -> int:
+    """The engine's tables for the rotary embedding, which every stage has."""
+    return model.geometry.rope.table_bytes(model.geometry.max_position_embeddings, 2)
 
 
 def test_a_stage_in_the_middle_has_layers_only() -> None:
@@ -97,7 +102,8 @@ def test_a_stage_in_the_middle_has_layers_only() -> None:
     whole = model.rank_weights(1, stage=Stage(64, first=False, last=False))
     ends = 2 * QWEN3_32B["vocab_size"] * QWEN3_32B["hidden_size"] * 2 + QWEN3_32B["hidden_size"] * 2
     assert whole == model.rank_weights(1) - ends
-    assert model.rank_weights(1, stage=Stage(16, first=False, last=False)) * 4 == whole
+    quarter = model.rank_weights(1, stage=Stage(16, first=False, last=False))
+    assert (quarter - tables(model)) * 4 == whole - tables(model)
 
 
 def test_a_stated_size_is_divided_as_the_tensors_are() -> None:
@@ -111,8 +117,8 @@ def test_each_host_plans_for_its_own_half_of_the_layers() -> None:
     assert (first.nodes, first.node_rank, last.node_rank) == (2, 0, 1)
     assert first.tensor_parallel_size == 1
     assert len(first.devices) == len(last.devices) == 1
-    whole = checkpoint_from_geometry(QWEN3_32B).rank_weights(1)
-    assert first.memory["weights"] + last.memory["weights"] == whole
+    model = checkpoint_from_geometry(QWEN3_32B)
+    assert first.memory["weights"] + last.memory["weights"] == model.rank_weights(1) + tables(model)
     # 64 layers of 2 * 8 heads * 128 * 2 bytes: a block of 16 tokens holds half of them on either host.
     assert first.kv_block_bytes == last.kv_block_bytes == 16 * 32 * 2 * 8 * 128 * 2
 
@@ -210,4 +216,4 @@ def test_more_stages_than_layers_are_refused_with_both_numbers() -> None:
 def test_layers_that_differ_are_not_divided_by_guess() -> None:
     gemma = {**scene.TINY, "architecture": "Gemma3ForCausalLM", "num_hidden_layers": 12, "sliding_window": 512}
     made = scene.planned([scene.service("gemma", gemma, pipeline_parallel_size=2)], scene.box(24, 24))
-    assert "differ: some keep a window only" in made.refusals[0].reason
+    assert "differ in what they keep" in made.refusals[0].reason

@@ -38,7 +38,7 @@ def test_the_reference_box_serves_131072_tokens_on_80_gb_cards(budget: float) ->
     assert (medium.device_indices, medium.tensor_parallel_size) == ((0, 1), 2)
     assert mini.device_indices == micro.device_indices == (2,)
     assert [item.max_model_len for item in plan.services] == [131072] * 3
-    assert medium.length_reason == "131072 tokens fit: one request takes 16.00 GiB of 42.48 GiB of cache."
+    assert medium.length_reason == "131072 tokens fit: one request takes 16.00 GiB of 42.47 GiB of cache."
     assert micro.start_after == ("mini",)
     assert mini.gpu_memory_utilization + micro.gpu_memory_utilization <= budget
 
@@ -47,7 +47,7 @@ def test_the_reference_box_serves_131072_tokens_on_80_gb_cards(budget: float) ->
     ("card", "lengths"),
     [
         ("24", {}),
-        ("48", {"medium": 85760, "mini": 131072, "micro": 49200}),
+        ("48", {"medium": 85680, "mini": 131072, "micro": 49008}),
         ("80", {"medium": 131072, "mini": 131072, "micro": 131072}),
         ("141", {"medium": 131072, "mini": 131072, "micro": 131072}),
     ],
@@ -208,7 +208,7 @@ def test_stated_shares_within_the_budget_that_do_not_start_are_lowered_or_refuse
 def test_a_stated_share_that_holds_too_little_is_refused_and_the_right_one_named() -> None:
     layout = [service("mini", QWEN3_8B, gpus=[0], gpu_memory_utilization=0.2)]
     refusal = only_refusal(planned(layout, box(80)))
-    assert "weights 15.26 GiB" in refusal.arithmetic
+    assert "weights 15.27 GiB" in refusal.arithmetic
     assert refusal.nearest_fit is not None
     assert refusal.nearest_fit["services"]["mini"]["gpu_memory_utilization"] > 0.25
 
@@ -256,7 +256,7 @@ def test_a_length_above_what_the_model_reaches_is_refused(keys: dict[str, Any], 
 def test_a_length_that_has_no_room_is_refused_and_the_longest_named() -> None:
     layout = [service("mini", QWEN3_8B, gpus=[0], rope=YARN, max_model_len=131072)]
     plan = planned(layout, box(24))
-    assert "KV cache 18.00 GiB for 131072 tokens = 35.47 GiB" in only_refusal(plan).arithmetic
+    assert "KV cache 18.00 GiB for 131072 tokens = 35.48 GiB" in only_refusal(plan).arithmetic
     again = with_nearest_fit(layout, plan, box(24))
     assert 36000 < again.service("mini").max_model_len < 41000
 

@@ -96,3 +96,24 @@ def test_a_rope_that_would_break_the_model_is_refused(keys: dict[str, Any], rope
     assert said in (rope_problem(geometry(**keys), rope) or "")
     with pytest.raises(InferenceError, match=said):
         rope_arguments(geometry(**keys), rope, None)
+
+
+def test_an_override_lies_where_the_model_nests_its_language_and_keeps_the_other_settings() -> None:
+    text = {key: value for key, value in TINY.items() if key not in ("architecture", "rope_theta")}
+    rope = {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [24, 20, 20], "partial_rotary_factor": 0.25}
+    nested = {"architectures": ["XForConditionalGeneration"], "text_config": {**text, "rope_parameters": rope}}
+    overrides = rope_arguments(Geometry.from_config(nested), YARN, None)["hf-overrides"]
+    assert set(overrides) == {"text_config"}
+    found = overrides["text_config"]["rope_parameters"]
+    assert (found["mrope_section"], found["partial_rotary_factor"]) == ([24, 20, 20], 0.25)
+    assert (found["rope_type"], found["rope_theta"]) == ("yarn", 5000000)
+
+
+def test_a_factor_that_would_shrink_the_context_is_refused_with_one_that_does_not() -> None:
+    assert "shorter than the model's own 40960; state a factor of 2" in (
+        rope_problem(geometry(), Rope("yarn", 1.0, 32768)) or ""
+    )
+
+
+def test_a_release_candidate_is_not_a_later_patch() -> None:
+    assert set(rope_arguments(geometry(), YARN, "0.11.0rc12")) == {"rope-scaling"}

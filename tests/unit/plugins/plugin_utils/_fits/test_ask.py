@@ -111,12 +111,12 @@ def test_the_plan_is_as_the_module_vllm_plan_returns_it(small: Path) -> None:
     defaults = {name: option.get("default") for name, option in PLAN_OPTIONS.items()}
     defaults["gpu_health"] = {"failed": "refuse", "degraded": "warn"}
     service = {**found["layout"][0], "geometry": QWEN3_8B}
-    plan, topology = make_plan(
+    made = make_plan(
         {**defaults, "topology": found["topology"], "services": [service]},
         lambda command: pytest.fail(f"{command} was run"),
     )
-    assert plan.to_dict() == found["plan"]
-    assert topology.to_dict() == found["topology"]
+    assert made.plan.to_dict() == found["plan"]
+    assert made.topology.to_dict() == found["topology"]
     assert json.loads(json.dumps(found)) == found
     assert page({found["question"]: found}).startswith("<!DOCTYPE html>")
 

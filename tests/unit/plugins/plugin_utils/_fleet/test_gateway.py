@@ -151,10 +151,11 @@ def test_a_service_is_named_once() -> None:
 
 def test_keys_are_kept_as_hashes() -> None:
     digest = hashlib.sha256(KEY.encode()).hexdigest()
-    given = [{"name": "alice", "key": KEY}, {"name": "bob", "sha256": "AB" * 32, "requests_per_minute": "5"}]
-    assert keys_of(given, 600) == [
-        {"name": "alice", "sha256": digest, "requests_per_minute": 600},
-        {"name": "bob", "sha256": "ab" * 32, "requests_per_minute": 5},
+    bob = {"name": "bob", "sha256": "AB" * 32, "requests_per_minute": "5", "sequences_per_minute": 7}
+    given: list[dict[str, Any]] = [{"name": "alice", "key": KEY}, bob]
+    assert keys_of(given, 600, 60000) == [
+        {"name": "alice", "sha256": digest, "requests_per_minute": 600, "sequences_per_minute": 60000},
+        {"name": "bob", "sha256": "ab" * 32, "requests_per_minute": 5, "sequences_per_minute": 7},
     ]
 
 
@@ -167,12 +168,16 @@ def test_keys_are_kept_as_hashes() -> None:
         ({"name": "alice", "sha256": KEY}, "not 64 hexadecimal digits"),
         ({"name": "a b", "key": KEY}, "its name has other characters"),
         ({"name": "", "key": KEY}, "its name has other characters"),
-        ({"name": "alice", "key": KEY, "requests_per_minute": -1}, "no number above 0"),
+        ({"name": "alice", "key": KEY, "requests_per_minute": -1}, "requests_per_minute -1 is no number from 1 to"),
+        (
+            {"name": "alice", "key": KEY, "sequences_per_minute": 1 << 31},
+            "sequences_per_minute 2147483648 is no number",
+        ),
     ],
 )
 def test_a_key_that_cannot_be_is_refused_without_showing_it(key: dict[str, Any], said: str) -> None:
     with pytest.raises(InferenceError) as refused:
-        keys_of([key], 600)
+        keys_of([key], 600, 60000)
     assert said in str(refused.value)
     assert KEY not in str(refused.value)
     assert "geheim" not in str(refused.value)
@@ -181,4 +186,4 @@ def test_a_key_that_cannot_be_is_refused_without_showing_it(key: dict[str, Any],
 @pytest.mark.parametrize("second", [{"name": "alice", "sha256": "ab" * 32}, {"name": "bob", "key": KEY}])
 def test_a_key_is_there_once(second: dict[str, Any]) -> None:
     with pytest.raises(InferenceError, match="there twice"):
-        keys_of([{"name": "alice", "key": KEY}, second], 600)
+        keys_of([{"name": "alice", "key": KEY}, second], 600, 60000)

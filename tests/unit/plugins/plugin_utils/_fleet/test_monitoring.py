@@ -77,3 +77,11 @@ def test_the_program_of_an_engine_host_runs_without_ansible(tmp_path: Path) -> N
         check=False,
     )
     assert "FileNotFoundError" in ran.stderr, "all is imported before the settings are read"
+
+
+def test_the_kind_says_whose_targets_and_addresses_are_listed() -> None:
+    variables = {"10.0.0.7": {"vllm_services_layout": [{"name": "mini", "host": "10.0.0.11"}]}}
+    assert addresses_of(variables, variables, "engines") == ["10.0.0.11"]
+    assert targets_of(variables, variables, "gateways") == gateways_of(variables, variables)
+    with pytest.raises(InferenceError, match="kind is 'relays'; engines or gateways is expected"):
+        targets_of(variables, variables, "relays")

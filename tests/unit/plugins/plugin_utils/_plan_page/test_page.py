@@ -18,10 +18,10 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.inference.plugins.filter.memory_table import memory_table
 from ansible_collections.llmops.inference.plugins.filter.plan_html import plan_html
 from ansible_collections.llmops.inference.plugins.filter.with_geometry import with_geometry
 from ansible_collections.llmops.inference.plugins.module_utils._gpu.topology import Topology
+from ansible_collections.llmops.inference.plugins.plugin_utils._status_tables import memory_lines
 from ansible_collections.llmops.inference.tests.unit.nvml_box import BOXES, build_standin, read_box
 from ansible_collections.llmops.inference.tests.unit.scene import (
     GIB,
@@ -208,7 +208,7 @@ def test_geometries_go_to_the_services_of_that_name_or_model() -> None:
 def test_predicted_and_actual_memory_stand_side_by_side() -> None:
     expected = {"kv_cache_tokens": 1010, "kv_cache_bytes": GIB, "weights_bytes": GIB, "outside_bytes": GIB}
     used = {"kv_cache_tokens": 1000, "kv_cache_bytes": 2 * GIB, "weights_bytes": None, "outside_bytes": 0}
-    lines = memory_table(
+    lines = memory_lines(
         [{"name": "a", "predicted": expected, "actual": used}, {"name": "b", "predicted": None, "actual": None}]
     )
     assert " ".join(lines[1].split()) == "a 1010 / 1000 1.00 / 2.00 GiB +1.00% 1.00 / - GiB 1.00 / 0.00 GiB"

@@ -35,7 +35,7 @@ LATENCY, SPEED, STABILITY = "end_to_end_p50_seconds", "output_tokens_per_second"
 
 
 def report(runs: Sequence[RunResult], **settings: Any) -> dict[str, Any]:
-    return result_report([one.to_dict() for one in runs], **settings)
+    return dict(result_report([one.to_dict() for one in runs], **settings))
 
 
 def verdicts(runs: Sequence[RunResult], **settings: Any) -> dict[tuple[str, str], str]:

@@ -20,7 +20,7 @@ FAST = {"service": "mini", "metric": "ttft_p95_seconds", "max": 0.5}
 
 
 def report(*objectives: Any, runs: list[RunResult] | None = None) -> dict[str, Any]:
-    return result_report([one.to_dict() for one in runs or [run()]], list(objectives))
+    return dict(result_report([one.to_dict() for one in runs or [run()]], list(objectives)))
 
 
 def outcomes(*objectives: Any, runs: list[RunResult] | None = None) -> list[str]:
@@ -117,7 +117,7 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 def test_objectives_are_a_list() -> None:
     with pytest.raises(AnsibleFilterError, match="a list of them is expected"):
-        result_report([run().to_dict()], FAST)  # type: ignore[arg-type]
+        result_report([run().to_dict()], FAST)
 
 
 def test_junit_has_a_suite_per_service_and_a_case_per_objective() -> None:

@@ -34,7 +34,7 @@ OBJECTIVES = [
 
 @pytest.fixture(scope="module")
 def report() -> dict[str, Any]:
-    return result_report([one.to_dict() for one in eventful()], OBJECTIVES)
+    return dict(result_report([one.to_dict() for one in eventful()], OBJECTIVES))
 
 
 @pytest.fixture(scope="module")

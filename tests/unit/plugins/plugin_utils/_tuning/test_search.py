@@ -11,17 +11,20 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from ansible.errors import AnsibleFilterError
-from ansible_collections.llmops.inference.plugins.filter.comparison_turns import comparison_turns
-from ansible_collections.llmops.inference.plugins.filter.goodput_score import goodput_score
-from ansible_collections.llmops.inference.plugins.filter.not_started_run import not_started_run
 from ansible_collections.llmops.inference.plugins.filter.report_table import report_table
 from ansible_collections.llmops.inference.plugins.filter.result_report import result_report
-from ansible_collections.llmops.inference.plugins.filter.tuning_file import tuning_file
-from ansible_collections.llmops.inference.plugins.filter.tuning_next import tuning_next
-from ansible_collections.llmops.inference.plugins.filter.tuning_report import tuning_report
-from ansible_collections.llmops.inference.plugins.filter.tuning_table import tuning_table
-from ansible_collections.llmops.inference.plugins.plugin_utils._report.not_started import bytes_in
+from ansible_collections.llmops.inference.plugins.module_utils._benchmark.result import RunResult
+from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
+from ansible_collections.llmops.inference.plugins.plugin_utils._report.not_started import bytes_in, not_started
+from ansible_collections.llmops.inference.plugins.plugin_utils._report.report import read_results
+from ansible_collections.llmops.inference.plugins.plugin_utils._tuning.search import (
+    goodput_score,
+    most_trials,
+    read_within,
+    review_file,
+    tuning_lines,
+    tuning_report,
+)
 from ansible_collections.llmops.inference.tests.unit import measured
 from ansible_collections.llmops.inference.tests.unit.scene import GIB, box, planned, reference_layout
 
@@ -41,7 +44,7 @@ def causes(run: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_a_budget_that_does_not_start_is_a_run_with_the_bytes_of_every_service() -> None:
-    found = causes(not_started_run(refused_by_the_plan(), **HOST, side="before", round=1, profile="before"))
+    found = causes(not_started(refused_by_the_plan(), **HOST, side="before", round=1, profile="before"))
     assert set(found) == {"medium", "mini", "micro"}
     for why in found.values():
         assert why["kind"] == "memory_share_too_large"
@@ -50,7 +53,7 @@ def test_a_budget_that_does_not_start_is_a_run_with_the_bytes_of_every_service()
 
 
 def test_both_models_at_full_share_are_refused_with_the_bytes_of_the_second() -> None:
-    found = causes(not_started_run(refused_by_the_plan(gpu_memory_utilization=0.95), **HOST, side="before", round=1))
+    found = causes(not_started(refused_by_the_plan(gpu_memory_utilization=0.95), **HOST, side="before", round=1))
     assert found["micro"]["needed_bytes"] > 1.89 * 80 * GIB, "twice the card"
     assert found["micro"]["available_bytes"] < 80 * GIB
     assert found["mini"]["cause"].startswith("micro, which is deployed together with it, did not start")
@@ -63,7 +66,7 @@ def test_a_service_that_failed_its_gate_is_told_from_those_beside_it() -> None:
     )
     plan = planned(reference_layout(max_model_len=8192), box(80, 80, 80), engine_version="0.32.0").to_dict()
     failure = {"service": "micro", "incident": {"kind": "memory_share_too_large", "line": line}, "plan": plan}
-    found = causes(not_started_run(failure, **HOST, side="after", round=2))
+    found = causes(not_started(failure, **HOST, side="after", round=2))
     assert found["micro"]["cause"] == line
     assert (found["micro"]["needed_bytes"], found["micro"]["available_bytes"]) == (
         round(39.59 * GIB),
@@ -95,12 +98,12 @@ def test_bytes_are_read_out_of_the_engines_own_sentences(line: str, needed: floa
 
 
 def test_a_mistake_is_no_finding() -> None:
-    with pytest.raises(AnsibleFilterError, match="unknown key"):
-        not_started_run({"failed": True, "msg": "service 'mini': unknown key tokens"}, **HOST)
+    with pytest.raises(InferenceError, match="unknown key"):
+        not_started({"failed": True, "msg": "service 'mini': unknown key tokens"}, **HOST)
 
 
 def test_a_side_that_did_not_start_is_in_the_table_and_the_other_one_measured() -> None:
-    refused = not_started_run(refused_by_the_plan(), **HOST, side="before", round=1)
+    refused = not_started(refused_by_the_plan(), **HOST, side="before", round=1)
     after = [one.to_dict() for one in measured.turns(6) if one.side == "after"]
     lines = report_table(result_report([refused, *after]))
     assert any("could not start" in line and "mini" in line for line in lines)
@@ -112,25 +115,21 @@ def test_the_quality_of_the_answers_is_in_the_table() -> None:
     assert any("perplexity, long text" in line and "21.3" in line and "12.8" in line for line in lines)
 
 
-def test_turns_are_numbered_rounds_of_both_sides() -> None:
-    turns = comparison_turns(4, 7)
-    assert [turn["round"] for turn in turns] == [1, 1, 2, 2, 3, 3, 4, 4]
-    assert [turn["side"] for turn in turns[:4]] == [turn["side"] for turn in turns[:4]][::-1]
-    with pytest.raises(AnsibleFilterError, match="at least 1"):
-        comparison_turns(0)
-
-
 # A search
+
+
+def worth(*runs: RunResult, **limits: float) -> float:
+    return goodput_score(runs, read_within(limits))
 
 
 def test_a_layout_is_worth_the_requests_in_time_of_all_its_services() -> None:
     fast, slow = measured.run(measured.service("mini")), measured.run(measured.service("micro", slower=4.0))
-    both = goodput_score([fast.to_dict(), slow.to_dict()])
-    alone = [goodput_score([one.to_dict()]) for one in (fast, slow)]
+    both = worth(fast, slow)
+    alone = [worth(one) for one in (fast, slow)]
     assert both == pytest.approx((alone[0] * alone[1]) ** 0.5)
-    assert goodput_score([fast.to_dict(), slow.to_dict()], {"ttft_seconds": 0.01}) == 0
-    with pytest.raises(AnsibleFilterError, match="unknown key"):
-        goodput_score([fast.to_dict()], {"ttft": 1})
+    assert worth(fast, slow, ttft_seconds=0.01) == 0
+    with pytest.raises(InferenceError, match="unknown key"):
+        worth(fast, ttft=1)
 
 
 CANDIDATES = [
@@ -178,22 +177,19 @@ TRIALS = [trial(0, 0, 1.0), trial(1, 0, 4.0), trial(2, 0, problem="out of memory
 TRIALS += [trial(0, 1, 1.1, 0.9)]
 
 
-def test_a_search_goes_on_until_its_time_is_up() -> None:
-    assert tuning_next([], 3, SETTINGS) == {"most": 5}
-    assert tuning_next(TRIALS[:3], 3, {**SETTINGS, "seconds_left": 100.0})["repeats"] == 2
-    assert tuning_next(TRIALS[:3], 3, {**SETTINGS, "seconds_left": 79.0}) == {}
-    assert tuning_next(TRIALS, 3, {**SETTINGS, "seconds_left": 1e6}) == {}
-    with pytest.raises(AnsibleFilterError, match="keep is 2"):
-        tuning_next([], 3, {**SETTINGS, "keep": 2})
+def test_a_search_takes_at_most_the_trials_of_all_rungs() -> None:
+    assert most_trials(3, SETTINGS) == 5
+    with pytest.raises(InferenceError, match="keep is 2"):
+        most_trials(3, {**SETTINGS, "keep": 2})
 
 
 def test_the_evidence_names_the_winner_what_it_gains_and_what_did_not_start() -> None:
-    runs = {"1": [measured.run(measured.service("mini")).to_dict()]}
-    report = tuning_report(TRIALS, CANDIDATES, SEARCHED, runs)
+    runs = {"1": read_results([measured.run(measured.service("mini")).to_dict()])}
+    report = tuning_report(CANDIDATES, TRIALS, SEARCHED, runs)
     assert (report["start"], report["winner"]) == (0, 1)
     assert report["improvement"] == pytest.approx(4.2)
     assert report["candidates"][1]["summary"]
-    lines = tuning_table(report)
+    lines = tuning_lines(report)
     assert lines[1].startswith("*")
     assert "4.200 (4.000 to 4.400)" in lines[1]
     assert "did not start" in lines[3]
@@ -201,19 +197,19 @@ def test_the_evidence_names_the_winner_what_it_gains_and_what_did_not_start() ->
 
 
 def test_the_file_to_review_is_yaml_with_the_changes_alone() -> None:
-    text = tuning_file(tuning_report(TRIALS, CANDIDATES, SEARCHED, {}))
+    text = review_file(tuning_report(CANDIDATES, TRIALS, SEARCHED, {}))
     assert yaml.safe_load(text) == {"vllm_services_changes": {"mini": {"max_num_seqs": 8}}}
     assert "4.20 times what the layout as it stands does" in text
 
 
 def test_where_nothing_is_better_the_file_changes_nothing() -> None:
-    report = tuning_report([trial(0, 0, 2.0), trial(1, 0, 1.0), trial(2, 0, 1.5)], CANDIDATES, SEARCHED, {})
+    report = tuning_report(CANDIDATES, [trial(0, 0, 2.0), trial(1, 0, 1.0), trial(2, 0, 1.5)], SEARCHED, {})
     assert report["winner"] == 0
-    assert yaml.safe_load(tuning_file(report)) == {"vllm_services_changes": {}}
-    assert tuning_table(report)[-1] == "Nothing that was tried is better than the layout as it stands."
+    assert yaml.safe_load(review_file(report)) == {"vllm_services_changes": {}}
+    assert tuning_lines(report)[-1] == "Nothing that was tried is better than the layout as it stands."
 
 
 def test_a_report_with_a_side_that_did_not_start_keeps_its_schema() -> None:
-    refused = not_started_run(refused_by_the_plan(), **HOST, side="before", round=1)
+    refused = not_started(refused_by_the_plan(), **HOST, side="before", round=1)
     with open("docs/schemas/result.schema.json", encoding="utf-8") as file:
         jsonschema.validate(refused, json.load(file))
