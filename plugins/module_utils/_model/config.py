@@ -139,7 +139,7 @@ class Config:
         """Return a whole number from 0 to ``highest``, where 0 means none; of a list the largest entry."""
         value = self.values.get(key, default)
         if isinstance(value, (list, tuple)):
-            value = max((as_integer(entry) or 0 for entry in value[:MOST_ENTRIES]), default=0)
+            value = max((as_integer(entry) or 0 for entry in value[:MOST_LIST_ENTRIES]), default=0)
         number = as_integer(value)
         if number is None or not 0 <= number <= highest:
             raise InferenceError(f"{self.where}: {key} must be a whole number from 0 to {highest}, not {shown(value)}.")
@@ -165,10 +165,10 @@ class Config:
         """Return a list of whole numbers, from a list or from text such as "3,4,5"; None for anything else."""
         value = self.values.get(key)
         if isinstance(value, str):
-            value = [entry.strip() for entry in value.split(",")[:MOST_ENTRIES] if entry.strip()]
+            value = [entry.strip() for entry in value.split(",")[:MOST_LIST_ENTRIES] if entry.strip()]
         if not isinstance(value, (list, tuple)):
             return None
-        found = [as_integer(entry) for entry in value[:MOST_ENTRIES]]
+        found = [as_integer(entry) for entry in value[:MOST_LIST_ENTRIES]]
         if any(entry is None for entry in found):
             raise InferenceError(f"{self.where}: {key} must be a list of whole numbers, not {shown(value)}.")
         return [entry for entry in found if entry is not None]
@@ -205,7 +205,7 @@ class Config:
                     self.values[key] = found
 
 
-MOST_ENTRIES = 10_000  # of any list; no model has as many layers
+MOST_LIST_ENTRIES = 10_000  # of any list; no model has as many layers
 
 
 def _text_parts(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -14,9 +14,9 @@ from typing import Any
 
 from .._errors import InferenceError
 from .._values import as_integer, shown
+from .body import Module
 from .config import Config
 
-Module = tuple[str, tuple[int, ...], int]
 VISION = ("vision_config", "vit_config", "vision_tower_config", "visual", "vision_encoder")
 SOUND = ("audio_config", "audio_encoder_config", "speech_config", "sound_config", "whisper_config")
 _WIDTH = ("hidden_size", "embed_dim", "width", "vt_hidden_size", "d_model", "n_embd")

@@ -23,7 +23,7 @@ NVFP4 = 100
 
 
 @dataclass(frozen=True)
-class Quantization:
+class QuantizationSupport:
     """From ``least`` on a method runs at all, from ``native`` on in the card's own arithmetic."""
 
     title: str
@@ -32,12 +32,12 @@ class Quantization:
     instead: str  # what an older card can take
 
 
-QUANTIZATIONS: Mapping[str, Quantization] = {
-    "fp8": Quantization("FP8 weights", 75, FP8, "a checkpoint in GPTQ, or in 16 bits"),
-    "fbgemm_fp8": Quantization("FP8 weights", 80, FP8, "a checkpoint in AWQ or GPTQ"),
-    "nvfp4": Quantization("NVFP4 weights", 75, NVFP4, "a checkpoint in GPTQ"),
-    "mxfp4": Quantization("MXFP4 weights", 80, 90, "a checkpoint in AWQ or GPTQ"),
-    "awq": Quantization("AWQ weights", 75, 75, "a checkpoint in GPTQ with dtype: float16"),
+QUANTIZATIONS: Mapping[str, QuantizationSupport] = {
+    "fp8": QuantizationSupport("FP8 weights", 75, FP8, "a checkpoint in GPTQ, or in 16 bits"),
+    "fbgemm_fp8": QuantizationSupport("FP8 weights", 80, FP8, "a checkpoint in AWQ or GPTQ"),
+    "nvfp4": QuantizationSupport("NVFP4 weights", 75, NVFP4, "a checkpoint in GPTQ"),
+    "mxfp4": QuantizationSupport("MXFP4 weights", 80, 90, "a checkpoint in AWQ or GPTQ"),
+    "awq": QuantizationSupport("AWQ weights", 75, 75, "a checkpoint in GPTQ with dtype: float16"),
 }
 
 
@@ -47,7 +47,7 @@ def capability_of(gpu: Gpu) -> int | None:
     return int(major) * 10 + int(minor or 0) if major.isdigit() and (minor or "0").isdigit() else None
 
 
-def method_of(geometry: Geometry) -> Quantization | None:
+def method_of(geometry: Geometry) -> QuantizationSupport | None:
     """Return what is known of the model's quantization; None where a card's capability does not matter."""
     stated = geometry.quantization
     if stated is None:

@@ -17,7 +17,7 @@ IO = {"os", "pathlib", "socket", "http", "subprocess", "shutil", "fcntl", "grp",
 # In the order in which they may import one another, each with the modules that others may import: its doors.
 DOORS = {
     "_gpu": {"topology", "nvml", "health", "numa", "other_processes", "xid"},
-    "_model": {"model", "geometry", "stages", "checkpoint", "access"},
+    "_model": {"model", "geometry", "attention", "pattern", "stages", "checkpoint", "access"},
     "_engine": {"api", "endpoint", "installed", "metrics", "finished_requests", "progress", "startup_log"},
     "_service": {"ticket", "group", "watchdog"},
     "_plan": {"planner", "plan", "approval", "layout", "multi_node", "devices", "shares", "engine_versions"},
