@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def _host(name: str, plan: Mapping[str, Any], topology: Mapping[str, Any] | None
             f"{_name(device)} ({size_text(device['total_bytes'])})" for device in plan["devices"] if device not in used
         ),
         "services": [_service(service) for service in plan["services"]],
-        "topology": _topology(topology, plan["services"]) if topology else None,
+        "topology": _topology(topology, plan) if topology else None,
     }
 
 
@@ -124,7 +125,9 @@ def _service(service: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _topology(topology: Mapping[str, Any], services: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    drawn = topology_picture(topology, services)
+def _topology(topology: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, Any] | None:
+    drawn = topology_picture(topology, plan["services"])
     levels = "; ".join(f"{level}: {meaning}" for level, meaning in levels_shown(topology).items())
-    return {"picture": drawn, "rows": matrix(topology), "levels": levels} if drawn else None
+    divided = {device["id"]: device["total_bytes"] for device in plan["devices"]}
+    kept = any((gpu["memory_total_bytes"] or 0) > divided.get(gpu["uuid"], sys.maxsize) for gpu in topology["gpus"])
+    return {"picture": drawn, "rows": matrix(topology), "levels": levels, "kept": kept} if drawn else None

@@ -155,6 +155,8 @@ def test_requests_at_once_are_no_more_than_the_engine_takes() -> None:
 def test_both_sizes_of_one_card_are_explained() -> None:
     said = text_of(plan_html({"h": described(read_box(BOXES / "reference.box"), *reference_layout())}))
     assert "79.1 GiB to divide · 79.6 GiB by nvidia-smi, 0.5 GiB of it kept by the driver" in said
+    assert "Memory in this picture is what nvidia-smi shows" in said
+    assert "nvidia-smi" not in text_of(plan_html({"h": described(box(80), service("mini", QWEN3_8B))}))
 
 
 def test_context_means_tokens_alone() -> None:
