@@ -15,7 +15,7 @@ options:
     description:
       - The layout, that is the services that one host is to run.
       - All mistakes in it are reported at once.
-      - Has to be stated wherever something is planned.
+      - Must be stated wherever something is planned.
     type: list
     elements: dict
     suboptions:
@@ -56,7 +56,8 @@ options:
           - IP addresses and networks that may reach an endpoint which does not listen on loopback; a gateway's, for
             example. Its unit then lets it exchange packets with them and with its own host only
             (C(IPAddressAllow=), C(IPAddressDeny=any)).
-          - Needs O(services[].host) to be an IP address. Without it, whoever reaches the address reaches the endpoint.
+          - Needs O(services[].host) to be an IP address. Without it, anyone who reaches the address reaches the
+            endpoint.
         type: list
         elements: str
         default: []
@@ -249,7 +250,7 @@ options:
         started, by device, driver, engine version, model and the settings that move memory. V(auto) plans with what
         was recorded on this host, and C(memory_source) of each service says which components were measured.
         V(ignore) plans with estimates.
-      - A record alone changes no plan that is in force.
+      - A record alone changes no plan that is active.
       - A service that may be placed on GPUs of several kinds is planned with estimates; name its GPUs to change that.
     type: str
     choices: [auto, ignore]

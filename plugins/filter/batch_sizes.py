@@ -11,11 +11,11 @@ from ansible_collections.llmops.inference.plugins.plugin_utils._filter import la
 
 DOCUMENTATION = r"""
 name: batch_sizes
-short_description: Size the batches of a rolling change by what has to serve meanwhile
+short_description: Size the batches of a rolling change by what must serve meanwhile
 version_added: 1.0.0
 author: The llmops.inference maintainers
 description:
-  - Reads C(vllm_services_layout) of each host, or the layout of its profile in force, and counts the replicas of each
+  - Reads C(vllm_services_layout) of each host, or the layout of its active profile, and counts the replicas of each
     model, by the name that clients ask for.
   - Returns the sizes of the fewest consecutive batches of the hosts in which no model has fewer replicas in service
     than its floor; a value for C(serial) of a play of these hosts in this order.
@@ -32,7 +32,7 @@ options:
     required: true
   floor:
     description:
-      - How many replicas of a model have to serve, as a number or a percentage of those there are, C(75%), rounded up.
+      - How many replicas of a model must serve, as a number or a percentage of those there are, C(75%), rounded up.
       - A dictionary states it by model; C(default) is for the others, and 0 without it.
     type: raw
     required: true

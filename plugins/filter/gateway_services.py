@@ -15,7 +15,7 @@ short_description: List the services of hosts as a gateway reaches them
 version_added: 1.0.0
 author: The llmops.inference maintainers
 description:
-  - Reads C(vllm_services_layout) of each host, or the layout of its profile in force.
+  - Reads C(vllm_services_layout) of each host, or the layout of its active profile.
   - A service that listens on loopback is reached by a gateway on its own host only; on another it is an error.
   - One that listens on every address is reached at C(ansible_host).
 options:

@@ -17,7 +17,7 @@ author: The llmops.inference maintainers
 description:
   - Says why the hosts of a service cannot change together. One of them failed or is not in the batch, their engines or
     model files differ, what fits on them differs, or fewer hosts work at a time than wait for each other.
-  - Says which services have to start again on all of their hosts because one of them does.
+  - Says which services must start again on all of their hosts because one of them does.
 options:
   _input:
     description: The hosts of each service, by its name.

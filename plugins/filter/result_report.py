@@ -23,7 +23,7 @@ requirements:
   - scipy on the controller, which computes the intervals.
 options:
   _input:
-    description: The runs, of which there has to be one at least.
+    description: The runs, of which there must be one at least.
     type: list
     elements: dict
     required: true

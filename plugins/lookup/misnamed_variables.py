@@ -14,7 +14,7 @@ description:
   - Compares the names of the variables of the host with the argument specification of a role of this collection. A name
     that begins with the role's name and an underscore is meant for it; so is one that starts with C(vllm_) and differs
     from one of them by a slip.
-  - Every role of this collection begins with it, so that a misspelt variable is an error and not a default in force.
+  - Every role of this collection begins with it, so that a misspelt variable is an error and not a default.
 options:
   _terms:
     description: The name of the role, without the collection's.

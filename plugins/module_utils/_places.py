@@ -40,7 +40,7 @@ class Paths:
 
     @property
     def current(self) -> str:
-        """The link to the generation in force."""
+        """The link to the active generation."""
         return f"{self.config_root}/current"
 
     @property

@@ -48,7 +48,7 @@ class Record:
         return value
 
     def required_integer(self, key: str, minimum: int = 0) -> int:
-        """Return a whole number that has to be there."""
+        """Return a whole number that must be there."""
         value = self.integer(key, minimum)
         if value is None:
             raise self._wrong(key, f"a whole number of at least {minimum}")
@@ -64,7 +64,7 @@ class Record:
         return float(value)
 
     def required_number(self, key: str, minimum: float = 0.0) -> float:
-        """Return a number that has to be there."""
+        """Return a number that must be there."""
         value = self.number(key, minimum)
         if value is None:
             raise self._wrong(key, f"a number of at least {minimum:g}")
@@ -80,7 +80,7 @@ class Record:
         return str(value)
 
     def required_text(self, key: str) -> str:
-        """Return a string that has to be there."""
+        """Return a string that must be there."""
         value = self.text(key)
         if value is None:
             raise self._wrong(key, "a text")
@@ -94,7 +94,7 @@ class Record:
         return value
 
     def required_choice(self, key: str, choices: Sequence[str]) -> str:
-        """Return one of ``choices`` that has to be there."""
+        """Return one of ``choices`` that must be there."""
         value = self.choice(key, choices)
         if value is None:
             raise self._wrong(key, f"one of {', '.join(choices)}")

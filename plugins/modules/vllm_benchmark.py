@@ -9,7 +9,7 @@ module: vllm_benchmark
 version_added: 1.0.0
 short_description: Measures the services of a host under load
 description:
-  - Drives load at services of the generation in force with the engine's own C(vllm bench serve), and returns what every
+  - Drives load at services of the active generation with the engine's own C(vllm bench serve), and returns what every
     request took, what the engine counted, what the devices held, and what went wrong meanwhile.
   - Runs on the host of the services. The load generator is of the engine that the generation runs; it is a transient
     unit of the services' unprivileged user, reads the model's tokenizer from its directory, and reaches no network but
@@ -42,7 +42,7 @@ requirements:
   - systemd, and root's rights.
 options:
   services:
-    description: The services to measure, by name. The default is all of the generation in force, in start order.
+    description: The services to measure, by name. The default is all of the active generation, in start order.
     type: list
     elements: str
     default: []
@@ -119,7 +119,7 @@ options:
         description: A key that it lets in.
         type: str
       validate_certs:
-        description: Whether its certificate has to be valid for this host.
+        description: Whether its certificate must be valid for this host.
         type: bool
         default: true
   side:
@@ -156,7 +156,7 @@ options:
     type: path
     default: /opt/vllm
   requested_by:
-    description: Who measures, for whoever is kept waiting. The action plugin sets it.
+    description: Who measures, for anyone who is kept waiting. The action plugin sets it.
     type: str
   detach:
     description: Whether to leave the measurement to a process of its own. The action plugin sets and follows it.

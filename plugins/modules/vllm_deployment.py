@@ -13,13 +13,13 @@ description:
     force, stops and starts only what changed, in the plan's order, and waits until every service has generated a token.
   - A service that fails its gate fails the task with the cause from its journal, and the generation before serves
     again. What cannot fit, or is wrong in the layout, is refused before anything changes.
-  - A plan that is in force stays while the layout and the hardware are the same, whatever memory other processes take
+  - A plan that is active stays while the layout and the hardware are the same, whatever memory other processes take
     meanwhile. Then nothing is restarted, and every service is asked for a token.
   - The transaction runs in a process of its own on the host, and ends in one generation or the other also when the
     connection or the play is lost. Its progress is shown while it runs. Where that process is killed, or the host with
     it, the last generation that served is put back, by the process that watches it, at boot, or by the next run.
   - One run at a time deploys on a host. A second one is refused, and told who the first is.
-  - What was changed by hand, be it a file of the generation in force with its mode and owner, a link to a unit, or the
+  - What was changed by hand, be it a file of the active generation with its mode and owner, a link to a unit, or the
     link to the generation, is put back; services that need no restart for it get none.
 author:
   - The llmops.inference maintainers (@llmops)
@@ -47,7 +47,7 @@ options:
     description:
       - V(present) deploys the layout; services that are no longer in it are stopped and deleted.
       - V(rolled_back) returns to a generation that the host keeps, its engine version, units and code included, through
-        the same stops, starts and gates. Where it does not serve, the one that was in force serves again. What was
+        the same stops, starts and gates. Where it does not serve, the one that was active serves again. What was
         kept stays; the next V(present) writes a new generation.
       - V(absent) stops all services and deletes units and generations. Engines, models and caches stay, except for
         what O(remove_engines) says.
@@ -57,8 +57,8 @@ options:
   generation:
     description:
       - For O(state=rolled_back), the number of the generation to return to.
-      - The default is the one that served before the one in force. On a host that was returned already, and not
-        deployed to since, that is the one in force, so that running twice returns once.
+      - The default is the one that served before the active generation. On a host that was returned already, and not
+        deployed to since, that is the active generation, so that running twice returns once.
       - One whose files are not as they were written, or whose engine or models are gone, is refused before anything
         stops.
     type: int
@@ -94,7 +94,7 @@ options:
     default: 30
   keep_generations:
     description:
-      - How many generations to keep, the one in force included; the one that served before it is always kept.
+      - How many generations to keep, the active generation included; the one that served before it is always kept.
     type: int
     default: 5
   restart:
@@ -121,7 +121,7 @@ options:
     default: false
   requested_by:
     description:
-      - Who asks, for the message to whoever comes second.
+      - Who asks, for the message to anyone who comes second.
       - Set by the module's own action plugin, which names user, controller and play.
     type: str
   detach:
@@ -172,18 +172,18 @@ EXAMPLES = r"""
 
 RETURN = r"""
 generation:
-  description: The generation in force.
+  description: The active generation.
   returned: success
   type: int
   sample: 7
 generation_before:
-  description: The generation that was in force before, the same where nothing changed; V(null) where there was none.
+  description: The generation that was active before, the same where nothing changed; V(null) where there was none.
   returned: when O(state=present) or O(state=rolled_back)
   type: int
   sample: 6
 plan:
   description:
-    - The plan in force, as RV(llmops.inference.vllm_plan#module:plan) has it.
+    - The active plan, as RV(llmops.inference.vllm_plan#module:plan) has it.
     - V(null) for a generation that another version of the collection wrote, whose plan this one cannot read.
   returned: when O(state=present) or O(state=rolled_back)
   type: dict
@@ -265,7 +265,7 @@ changed_files:
   elements: str
   sample: [plan.json, services/mini/engine.yaml]
 changed_links:
-  description: Links to units, or to the generation in force, that were lost or changed by hand.
+  description: Links to units, or to the active generation, that were lost or changed by hand.
   returned: success
   type: list
   elements: str
@@ -279,7 +279,7 @@ interrupted:
   sample: null
 job:
   description: Where the transaction on the host leaves its progress and result.
-  returned: when O(detach=true) and something has to change
+  returned: when O(detach=true) and something must change
   type: dict
   sample: {directory: /run/llmops-inference/job-4242-1}
 holder:
@@ -311,7 +311,7 @@ rolled_back_to:
   type: int
   sample: 6
 rollback_problem:
-  description: Why a service did not start again after the way back.
+  description: Why a service did not start again after the rollback.
   returned: when a service failed its gate, and one failed the gate of the generation before, too
   type: str
   sample: "service 'mini' did not pass its gate: torch.OutOfMemoryError: CUDA out of memory."
@@ -382,11 +382,11 @@ class Deploy:
         return {**_NOTHING, "changed": changed}
 
     def present(self) -> dict[str, Any]:
-        """Bring the layout into force."""
+        """Activate the layout."""
         return self._transact(lambda: desired(self.host))
 
     def rolled_back(self) -> dict[str, Any]:
-        """Bring a kept generation into force again."""
+        """Activate a kept generation again."""
         return self._transact(lambda: kept_desired(self.host, self.module.params["generation"]))
 
     def _locked(self) -> AbstractContextManager[Lock]:

@@ -9,7 +9,7 @@ module: vllm_deployment_info
 version_added: 1.0.0
 short_description: Tells what is deployed on a host, how its services are, and what went wrong
 description:
-  - Returns the generations that the host keeps, the plan in force, the state of every service, and its incidents.
+  - Returns the generations that the host keeps, the active plan, the state of every service, and its incidents.
   - Changes nothing. A host on which nothing was deployed is no error.
 author:
   - The llmops.inference maintainers (@llmops)
@@ -69,7 +69,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 generation:
-  description: The generation in force; V(null) where nothing is deployed.
+  description: The active generation; V(null) where nothing is deployed.
   returned: success
   type: int
   sample: 7
@@ -90,7 +90,7 @@ generations:
       type: str
       sample: "2026-11-23T10:42:07Z"
     replaces:
-      description: The generation that was in force when it was written; V(null) for the first.
+      description: The generation that was active when it was written; V(null) for the first.
       returned: success
       type: int
       sample: 5
@@ -100,7 +100,7 @@ generations:
       type: str
       sample: 0.32.0
     programs:
-      description: The programs outside itself that it runs, which have to stay where they are.
+      description: The programs outside itself that it runs, which must stay where they are.
       returned: success
       type: list
       elements: str
@@ -123,7 +123,7 @@ generations:
       elements: str
       sample: [micro, mini]
     in_force:
-      description: Whether it is in force.
+      description: Whether it is active.
       returned: success
       type: bool
       sample: false
@@ -138,7 +138,7 @@ generations:
       type: bool
       sample: true
     problem:
-      description: Why it could not come into force now; V(null) where it could.
+      description: Why it could not become active now; V(null) where it could.
       returned: success
       type: str
       sample: null
@@ -178,11 +178,11 @@ transaction:
       type: str
       sample: alice@controller (play 'Serve the layout of every host'), process 4242, since 2026-11-23 10:42:07 UTC
 plan:
-  description: The plan in force, as RV(llmops.inference.vllm_plan#module:plan) has it; V(null) without one.
+  description: The active plan, as RV(llmops.inference.vllm_plan#module:plan) has it; V(null) without one.
   returned: success
   type: dict
 services:
-  description: Every service of the generation in force, in start order, and any other that systemd still knows.
+  description: Every service of the active generation, in start order, and any other that systemd still knows.
   returned: success
   type: list
   elements: dict
@@ -245,7 +245,7 @@ services:
       type: int
       sample: 4242
     as_configured:
-      description: Whether the running engine was started with the configuration in force.
+      description: Whether the running engine was started with the active configuration.
       returned: success
       type: bool
       sample: true
@@ -272,7 +272,7 @@ services:
       type: float
       sample: 88.2
     predicted:
-      description: What the plan in force expects on each of its devices; V(null) for one that it does not have.
+      description: What the active plan expects on each of its devices; V(null) for one that it does not have.
       returned: success
       type: dict
       contains:
@@ -391,14 +391,14 @@ incidents:
       sample: "0000:3b:00"
 incident_gaps:
   description:
-    - Sentences about incidents that the journal of the host cannot tell of. It may begin after O(incidents_since),
+    - Sentences about incidents that the journal of the host cannot report. It may begin after O(incidents_since),
       be kept in memory only, or have dropped lines of a unit that wrote too many. Counts are then lower bounds.
   returned: success
   type: list
   elements: str
   sample: ["the journal begins at 2026-11-23T15:22:32Z: counts are a lower bound"]
 incident_rates:
-  description: How often the services of the generation in force had incidents.
+  description: How often the services of the active generation had incidents.
   returned: success
   type: list
   elements: dict

@@ -54,7 +54,7 @@ options:
     type: path
     default: /var/lib/vllm/models
   user:
-    description: Who has to be able to read them. Of a user that does not exist nothing is said.
+    description: Who must be able to read them. Of a user that does not exist nothing is said.
     type: str
     default: vllm
 """

@@ -33,7 +33,7 @@ options:
       - The machine to plan for, as RV(llmops.inference.gpu_topology_info#module:topology) has it. The default
         is this one.
       - What was measured on this machine says nothing about another; with this option O(calibration) has no effect.
-      - Of a GPU only C(index) and C(memory_total_bytes) have to be given.
+      - Of a GPU only C(index) and C(memory_total_bytes) must be given.
     type: dict
   used_by_others:
     description:

@@ -97,7 +97,7 @@ def recaps(ran: Ran) -> list[dict[str, int]]:
 
 
 def measure(hosts: int, forks: int, absent: int = 0) -> dict[str, Any]:
-    """Return what a run costs that changes nothing; all hosts that answer have to end well."""
+    """Return what a run costs that changes nothing; all hosts that answer must end well."""
     ran = run(["ansible-playbook", "--inventory", write_inventory(hosts, absent), "site.yml", f"--forks={forks}"])
     counts = recaps(ran)
     ended = [count for count in counts if not count["failed"] + count["unreachable"] + count["changed"]]

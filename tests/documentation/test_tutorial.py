@@ -22,7 +22,7 @@ NOT_RUN = {"make setup", "make demo-clean"}
 
 
 def steps() -> list[tuple[list[str], str]]:
-    """Return each step's commands, and the lines that they have to say."""
+    """Return each step's commands, and the lines that they must say."""
     found: list[tuple[list[str], str]] = []
     for block in blocks(PAGE):
         if block.language == "console":

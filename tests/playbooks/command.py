@@ -14,7 +14,7 @@ from ansible_collections.llmops.inference.tests.tools.environments import ROOT
 
 
 def ansible(*command: str, environment: dict[str, str] | None = None, status: int = 0) -> str:
-    """Return what the command says; its exit status has to be ``status``."""
+    """Return what the command says; its exit status must be ``status``."""
     env = os.environ | {"ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"} | (environment or {})
     program = Path(sys.executable).with_name(command[0])
     ran = subprocess.run([program, *command[1:]], cwd=ROOT, env=env, capture_output=True, text=True, check=False)

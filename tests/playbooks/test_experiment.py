@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role vllm_experiment from task to task, on a host that is a file: its order, results, and the way back."""
+"""The role vllm_experiment from task to task, on a host that is a file: its order, results, and the rollback."""
 
 from __future__ import annotations
 

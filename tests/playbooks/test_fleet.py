@@ -116,5 +116,5 @@ def test_a_floor_makes_the_batches_of_a_rolling_change(tmp_path: Path, options: 
 
 def test_a_floor_that_would_keep_every_host_from_being_changed_is_refused(tmp_path: Path) -> None:
     said = play_site(tmp_path, "-e", "vllm_site_floor=6", status=4)
-    assert "mini: 6 replicas, of which 6 have to serve" in said
+    assert "mini: 6 replicas, of which 6 must serve" in said
     assert "Serve the layout" not in said

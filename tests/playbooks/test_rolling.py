@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a deployment does with gateways: nothing where nothing changes, and always the way back where something does."""
+"""What a deployment does with gateways: nothing where nothing changes, and always the rollback where something does."""
 
 from __future__ import annotations
 

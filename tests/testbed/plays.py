@@ -130,7 +130,7 @@ class Site:
         return {unit: self.run(f"systemctl show --value -p MainPID {unit}") for unit in units}
 
     def current(self) -> str:
-        """Where the link to the generation in force points."""
+        """Where the link to the active generation points."""
         return self.run("readlink /etc/vllm/current")
 
     def job(self) -> Optional[tuple[int, int]]:

@@ -65,7 +65,7 @@ def _services() -> Table:
     """Every service with its model, the generation that it is of, and the state of its unit."""
     joined = f"llmops_service_info{{{_SERVICE}}} * on (host, service) group_left (state) (llmops_service_state == 1)"
     query = _query(0, joined).instant().format(PromQueryFormat.TABLE)
-    panel = Table().title("Services").description("The generation in force on each host.").datasource(_SOURCE)
+    panel = Table().title("Services").description("The active generation on each host.").datasource(_SOURCE)
     return panel.height(_HEIGHT).span(2 * _WIDTH).with_target(query)
 
 
@@ -174,7 +174,7 @@ INCIDENTS = (
     ),
     Plot(
         "Generation",
-        "The number of the generation in force: each step is a deployment or a rollback.",
+        "The number of the active generation: each step is a deployment or a rollback.",
         "none",
         {"{{host}}": f"llmops_generation{{{_HOST}}}"},
     ),

@@ -52,7 +52,7 @@ def sequences() -> int:
 
 
 def assert_whole(micro_seqs: int) -> dict[str, Any]:
-    """One generation is in force, whole and alone, and every service serves what it says."""
+    """One generation is active, whole and alone, and every service serves what it says."""
     found = site.info()
     assert found["transaction"] is None
     in_force = [generation for generation in found["generations"] if generation["in_force"]]
@@ -314,7 +314,7 @@ def test_with_nobody_left_to_go_the_way_back_the_next_run_does_also_where_it_is_
 def test_a_host_that_loses_power_in_the_middle_boots_into_what_served() -> None:
     before, number = sequences(), site.current()
     wanted, play = started_change()
-    await_that(lambda: sequences() == wanted, "the new generation is in force, and not proven")
+    await_that(lambda: sequences() == wanted, "the new generation is active, and not proven")
     moment = moments.sleep(10)
     site.loses_power()
     print(f"the power failed {moment:.1f} s after the switch")

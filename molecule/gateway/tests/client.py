@@ -222,7 +222,7 @@ def wait_for_all() -> None:
 
 
 def play(*arguments: str, status: int = 0) -> str:
-    """Run a playbook of the scenario, which has to end with that status, and return what it printed on one line."""
+    """Run a playbook of the scenario, which must end with that status, and return what it printed on one line."""
     directory = Path(__file__).resolve().parents[1]
     command = ["ansible-playbook", "--inventory", str(directory / "inventory.yml"), *arguments]
     # Colours would stand between the words of a message that goes over several lines.

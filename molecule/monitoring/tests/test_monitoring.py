@@ -304,7 +304,7 @@ def dashboard_queries() -> dict[str, str]:
 def alert_selectors() -> dict[str, str]:
     """Every series that a rule reads. An alert's own expression is empty as long as all is well.
 
-    DCGM's exporter is not here, and the host tells of NUMA nodes only where engines run on them.
+    DCGM's exporter is not here, and the host reports NUMA nodes only where engines run on them.
     """
     text = MONITOR.check_output("cat /etc/prometheus/vllm.rules.yml")
     expressions = re.findall(r"expr: (\|\n(?: {10,}.*\n)+|.*\n)", text)

@@ -233,7 +233,7 @@ def test_what_is_no_service_of_the_host_is_refused_before_any_load() -> None:
         vllm_validation_repeats=1,
     )
     assert refused.status != 0
-    assert "the generation in force has no service maxi; it has mini, micro" in refused.flat
+    assert "the active generation has no service maxi; it has mini, micro" in refused.flat
     elsewhere = site.play("playbooks/validate.yml", vllm_validation_gateway="example.org", vllm_validation_repeats=1)
     assert elsewhere.status != 0
     assert "vllm_validation_gateway is 'example.org', and the group vllm_gateway has validation" in elsewhere.flat

@@ -21,7 +21,7 @@ _MOST_SAMPLES = 600
 class Gauges:
     """Reads the devices that services use; times are seconds since the run began.
 
-    ``meters`` are the GPUs that NVML tells of, none where the devices are NUMA nodes.
+    ``meters`` are the GPUs that NVML reports, none where the devices are NUMA nodes.
     """
 
     plan: Plan

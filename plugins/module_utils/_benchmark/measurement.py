@@ -40,7 +40,7 @@ _SETTLE_SECONDS = 2.0
 
 
 class Measurement:
-    """Measures services of the generation in force, as a module's parameters say."""
+    """Measures services of the active generation, as a module's parameters say."""
 
     def __init__(self, store: GenerationStore, params: Mapping[str, Any], run: RunCommand) -> None:
         self._params = params
@@ -94,7 +94,7 @@ class Measurement:
             try:
                 self._await_serving(services, report)
             except InferenceError as error:
-                warn(f"after its load, {error}")  # what was measured tells of it
+                warn(f"after its load, {error}")  # what was measured reports it
             addresses = self._gpu_addresses()
             happened = episodes(self._journal, [service.name for service in self._serving.services], addresses, started)
             qualities = {service.name: self._quality(service, gauges, report, warn) for service in services}
@@ -178,7 +178,7 @@ class Measurement:
 
 
 def clean_up(run: RunCommand) -> dict[str, Any]:
-    """End what a measurement that was killed has left; there is nothing to tell of it."""
+    """End what a measurement that was killed has left; there is nothing to report."""
     remove_all(run)
     return {}
 

@@ -198,7 +198,7 @@ class ServiceResult:
         not_started = record.optional_record("not_started", field_names(NotStarted))
         load = record.optional_record("load", field_names(LoadShape))
         if (load is None) == (not_started is None):
-            raise InferenceError(f"{record.where} has to have either load or not_started.", where=record.where)
+            raise InferenceError(f"{record.where} must have either load or not_started.", where=record.where)
         return cls(
             service=record.required_text("service"),
             model=record.required_text("model"),

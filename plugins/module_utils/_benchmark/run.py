@@ -163,7 +163,7 @@ class Run:
 
 @dataclass(frozen=True)
 class RunContext:
-    """What the host tells of a run: what went wrong, and what was measured where. ``started`` is Unix time."""
+    """What the host reports of a run: what went wrong, and what was measured where. ``started`` is Unix time."""
 
     started: float
     environment: Environment
@@ -173,7 +173,7 @@ class RunContext:
 
 
 def combine(services: Sequence[ServiceResult], qualities: Mapping[str, Quality], host: RunContext) -> RunResult:
-    """Return the run: its services, with what their host tells of them."""
+    """Return the run: its services, with what their host reports of them."""
     made = []
     for item in services:
         restarts = sum(one.restarts for one in host.episodes if one.service == item.service)

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The manifest of a bundle, SHA256SUMS: what sha256sum checks, too, read so strictly that no flipped bit passes.
 
-Its first line is a comment to sha256sum, and holds the digest of all lines below. Whoever wants to know who made a
+Its first line is a comment to sha256sum, and holds the digest of all lines below. Anyone who wants to know who made a
 bundle, and not only that it arrived as it was made, needs the digest of the whole manifest from elsewhere, or its
 signature.
 """

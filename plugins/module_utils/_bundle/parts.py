@@ -52,7 +52,7 @@ class Part:
 
 @dataclass
 class Progress:
-    """What was done: parts that changed, and files that have to be brought (paths in the bundle)."""
+    """What was done: parts that changed, and files that must be brought (paths in the bundle)."""
 
     changed: list[str]
     missing: list[str]
@@ -124,7 +124,7 @@ def _gather(
     brought: Mapping[str, Path],
     check_mode: bool,
 ) -> list[str]:
-    """Gather what is on the host, and return what has to be brought yet."""
+    """Gather what is on the host, and return what must be brought yet."""
     if check_mode:
         return []
     for name in sorted(set(_entries(part.aside)) - files.keys()):

@@ -151,6 +151,6 @@ def actual(start: Usage, recorded: Usage | None) -> dict[str, int | None]:
 
 
 def count_blocks(metrics: str) -> int | None:
-    """Return the blocks of the KV cache that an engine's metrics tell of; the fewest, where it has several."""
+    """Return the blocks of the KV cache that an engine's metrics report; the fewest, where it has several."""
     found = [int(number) for number in _BLOCKS.findall(metrics)]
     return min(found) if found else None

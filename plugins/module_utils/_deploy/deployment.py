@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The host as a transaction: what a new generation changes, and how it comes into force or leaves no trace."""
+"""The host as a transaction: what a new generation changes, and how it becomes active or leaves no trace."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ class Deployment:
         self._by = by  # who asked for it
 
     def base(self) -> int | None:
-        """The last generation that served: the one in force, or where an interrupted transaction came from."""
+        """The last generation that served: the active generation, or where an interrupted transaction came from."""
         return self.record.base(self.store)
 
     def _origin(self, transaction: Transaction) -> int | None:
         return self.store.kept(transaction.before)
 
     def observe(self, files: Mapping[str, File], ask: bool = True) -> dict[str, Observed]:
-        """Every service of the host: those of ``files`` (the generation in force) and any that systemd still runs.
+        """Every service of the host: those of ``files`` (the active generation) and any that systemd still runs.
 
         With ``ask`` each active one is asked for a token, all side by side, and the answer is its health.
         """
@@ -98,7 +98,7 @@ class Deployment:
     def compare(
         self, order: Sequence[str], wanted: Mapping[str, File], kept: int | None = None, asked: Sequence[str] = ()
     ) -> Changes:
-        """What has to change on this host to get to the ``wanted`` files, where stated those of ``kept``.
+        """What must change on this host to get to the ``wanted`` files, where stated those of ``kept``.
 
         Services that are ``asked`` to restart do.
         """
@@ -114,7 +114,7 @@ class Deployment:
         return decide(order, digests, self.observe(before), files, links, interrupted=interrupted, asked=asked)
 
     def apply(self, changes: Changes, wanted: Mapping[str, File], keep: int, kept: int | None = None) -> int:
-        """Bring ``wanted`` into force and return its generation; on failure the previous one serves again.
+        """Activate ``wanted`` and return its generation; on failure the previous one serves again.
 
         ``wanted`` are the files of the generation ``kept``, or of one that is written now. Raises InferenceError with
         the cause out of the journal of the service that failed, and with what was done.
@@ -286,7 +286,7 @@ class Deployment:
     def measure(self, files: Mapping[str, File]) -> dict[str, Completion]:
         """One request to every service, one after another; the numbers a user wants to see first.
 
-        Each has passed its gate: one that is too slow at this moment is told of and left out, and fails nothing.
+        Each has passed its gate: one that is too slow at this moment is reported and left out, and fails nothing.
         """
         measured = {}
         for name, address in endpoints(files).items():

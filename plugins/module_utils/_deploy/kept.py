@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The generations that a host keeps: what each is, and whether it can come into force again."""
+"""The generations that a host keeps: what each is, and whether it can become active again."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _describe_one(
 def choose_generation(store: GenerationStore, wanted: int | None, base: int | None) -> int:
     """The generation to return to: the one that is ``wanted``, else the one that served before ``base``.
 
-    ``base`` is in force. Where newer ones than it are kept, the host was returned already, and it is the answer: to run
+    ``base`` is active. Where newer ones than it are kept, the host was returned already, and it is the answer: to run
     twice is to return once. Raises InferenceError where there is none.
     """
     numbers = store.numbers()
@@ -68,12 +68,12 @@ def choose_generation(store: GenerationStore, wanted: int | None, base: int | No
     before = manifest.replaces if manifest else None
     older = [number for number in numbers if base is not None and number < base]
     if before not in older and not older:
-        raise InferenceError(f"there is no generation to return to (kept: {kept}, in force: {base or 'none'})")
+        raise InferenceError(f"there is no generation to return to (kept: {kept}, active: {base or 'none'})")
     return before if before is not None and before in older else older[-1]
 
 
 def refuse_unusable(store: GenerationStore, number: int, has_image: HasImage) -> None:
-    """Raise InferenceError naming what keeps a generation from coming into force again, and the way out."""
+    """Raise InferenceError naming what keeps a generation from becoming active again, and the way out."""
     damage = store.damage(number)
     if damage:
         raise InferenceError(

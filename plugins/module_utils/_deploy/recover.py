@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""At boot, before any engine: the way back from a transaction that the host did not survive.
+"""At boot, before any engine: the rollback from a transaction that the host did not survive.
 
 It runs as root in ``vllm-recover.service``, out of the copy of this code that lies in the generation.
 """

@@ -148,7 +148,9 @@ def read_engine(root: str, version: str | None, accelerator: str, image: str | N
     accelerator.
     """
     if version is None:
-        raise InferenceError("engine_version has to be stated: which of several engines runs is no guess of ours")
+        raise InferenceError(
+            "engine_version must be stated: several engines may be installed; state the version of one"
+        )
     if image:
         return _read_image(root, version, accelerator, image)
     directory = Path(root) / version

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an engine's ``/metrics`` tells of its work."""
+"""What an engine's ``/metrics`` reports of its work."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _CPU_KV = re.compile(
 
 @dataclass(frozen=True)
 class StartupLog:
-    """Bytes and tokens that a log of one start tells of; None where it does not.
+    """Bytes and tokens that a log of one start reports; None where it does not.
 
     Of several ranks each value is that of the worst. ``kv_cache_bytes`` is None where the cache was not what the
     share left, but stated. ``transient_bytes`` includes ``graphs_bytes``, the engine's estimate of its CUDA graphs,

@@ -69,7 +69,7 @@ class Gateway:
         return True
 
     def servers(self) -> list[Server]:
-        """Every server of the configuration in force."""
+        """Every server of the active configuration."""
         listed = parse_servers(self._ask("@1 show servers state"))
         sessions: dict[tuple[str, str], int] = {}
         for worker in parse_workers(self._ask("show proc")):
@@ -165,7 +165,7 @@ def parse_servers(text: str) -> list[Server]:
 
 
 def parse_workers(text: str) -> list[int]:
-    """Read the answer to ``show proc``: the process ids of the worker in force and of those that finish."""
+    """Read the answer to ``show proc``: the process ids of the active worker and of those that finish."""
     rows = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
     return [int(row[0]) for row in rows if row[1] == "worker"]
 

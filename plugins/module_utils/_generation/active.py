@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The generation in force as a member of the services' group may read it: no secret is looked at."""
+"""The active generation as a member of the services' group may read it: no secret is looked at."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class InForce:
 
 
 def read_in_force(paths: Paths) -> InForce:
-    """Return the generation in force; the link is followed once, so that all of it is of one generation."""
+    """Return the active generation; the link is followed once, so that all of it is of one generation."""
     try:
         directory = Path(paths.current).resolve(strict=True)
         found = sorted((directory / "services").glob("*/guard.json"))

@@ -28,7 +28,7 @@ _MAX_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Manifest:
-    """When a generation was ``made`` (UTC, ISO 8601), which one was in force then, and its files.
+    """When a generation was ``made`` (UTC, ISO 8601), which one was active then, and its files.
 
     ``files`` maps a path below the generation to its SHA-256 in hexadecimal and its mode in octal.
     """

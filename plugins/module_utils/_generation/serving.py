@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the generation in force serves, as a measurement needs to know it."""
+"""What the active generation serves, as a measurement needs to know it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Serving:
         unknown = [name for name in names if name not in known]
         if unknown:
             raise InferenceError(
-                f"the generation in force has no service {', '.join(unknown)}; it has {', '.join(known)}",
+                f"the active generation has no service {', '.join(unknown)}; it has {', '.join(known)}",
                 service=unknown[0],
             )
         return tuple(service for service in self.services if not names or service.name in names)
@@ -75,7 +75,7 @@ def read_serving(files: Mapping[str, File]) -> Serving:
     made = read_plan(files)
     if made is None or NEEDS_FILE not in files:
         raise InferenceError(
-            "the generation in force was written by another version of this collection, or by hand; deploy it again, "
+            "the active generation was written by another version of this collection, or by hand; deploy it again, "
             "so that its plan can be read"
         )
     needs = Needs.from_json(files[NEEDS_FILE].text)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Numbered, immutable generations of the host's configuration, and the one link that says which is in force.
+"""Numbered, immutable generations of the host's configuration, and the one link that says which is active.
 
 ``/etc/vllm/generations/7/...`` is written aside and renamed into place, so that a generation exists whole or not at
 all; ``/etc/vllm/current`` is replaced by a rename, so that there is no moment without one. Both are still so after the
@@ -39,7 +39,7 @@ class GenerationStore:
 
     @property
     def link(self) -> Path:
-        """The link to the generation in force."""
+        """The link to the active generation."""
         return self._root / "current"
 
     @property
@@ -59,7 +59,7 @@ class GenerationStore:
         return sorted(int(entry.name) for entry in self._directory.iterdir() if entry.name.isdigit())
 
     def current(self) -> int | None:
-        """The generation in force, None before the first deployment and where the link is lost."""
+        """The active generation, None before the first deployment and where the link is lost."""
         try:
             name = os.path.basename(os.readlink(self.link))
         except OSError:
@@ -67,7 +67,7 @@ class GenerationStore:
         return int(name) if name.isdigit() and (self._directory / name).is_dir() else None
 
     def base(self) -> int | None:
-        """The generation to go on from: the one in force; where the link is lost, the newest that is kept."""
+        """The generation to go on from: the active generation; where the link is lost, the newest that is kept."""
         current, numbers = self.current(), self.numbers()
         return numbers[-1] if current is None and numbers else current
 
@@ -110,11 +110,11 @@ class GenerationStore:
         return (self.numbers() or [0])[-1] + 1
 
     def in_force(self) -> dict[str, File]:
-        """Every file of the generation in force, as it is now; empty before the first deployment."""
+        """Every file of the active generation, as it is now; empty before the first deployment."""
         return self.read(self.current())
 
     def link_change(self, number: int) -> tuple[str | None, str | None]:
-        """Where the link points, and where it points with a generation in force."""
+        """Where the link points, and where it points with an active generation."""
         return os.readlink(self.link) if self.link.is_symlink() else None, _target(number)
 
     def write(self, files: Files, number: int, replaces: int | None) -> None:
@@ -151,7 +151,7 @@ class GenerationStore:
 
     def _unwritable(self, what: str, error: OSError) -> InferenceError:
         return InferenceError(
-            f"cannot write {what} below {self._directory} ({error.strerror}); the generation in force is unchanged: "
+            f"cannot write {what} below {self._directory} ({error.strerror}); the active generation is unchanged: "
             "make room or the directory writable, and run again"
         )
 
@@ -191,9 +191,9 @@ class GenerationStore:
             _files.drop_staged(self.link)
 
     def remove(self, number: int) -> None:
-        """Delete a generation that is not in force, in one step as seen from outside."""
+        """Delete a generation that is not active, in one step as seen from outside."""
         if number == self.current():
-            raise InferenceError(f"generation {number} is in force and is not deleted; switch to another first")
+            raise InferenceError(f"generation {number} is active and is not deleted; switch to another first")
         doomed = self._directory / f".{number}.removed"
         with contextlib.suppress(FileNotFoundError):
             self.path(number).rename(doomed)
@@ -202,7 +202,7 @@ class GenerationStore:
     def collect(self, keep: int, before: int | None = None) -> list[int]:
         """Delete the oldest generations beyond ``keep`` and whatever an interrupted run left; returns what was deleted.
 
-        The one in force stays, and so does the one that served ``before`` it.
+        The active one stays, and so does the one that served ``before`` it.
         """
         for leftover in self._directory.glob(".*"):
             shutil.rmtree(leftover, ignore_errors=True)

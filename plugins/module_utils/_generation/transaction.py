@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The record of a transaction that has begun and not ended, which outlives the process and the power.
 
-It is written before anything changes and removed when the new generation serves. Whoever finds it while nobody
+It is written before anything changes and removed when the new generation serves. Anyone who finds it while nobody
 deploys knows that the host was left in between, and from where it came.
 """
 
@@ -25,7 +25,7 @@ _MODE = 0o600
 class Transaction:
     """From generation ``before`` (None: from nothing) to ``after``, which goes with a failure where it is ``new``.
 
-    ``since`` is local time, ``by`` whoever asked for it.
+    ``since`` is local time, ``by`` who asked for it.
     """
 
     before: int | None
@@ -63,7 +63,7 @@ class TransactionRecord:
             return None  # it is written whole or not at all: this was somebody's hand, and tells nothing
 
     def base(self, store: GenerationStore) -> int | None:
-        """The last generation that served: the one in force, or where an interrupted transaction came from."""
+        """The last generation that served: the active generation, or where an interrupted transaction came from."""
         interrupted = self.read()
         return store.kept(interrupted.before) if interrupted else store.base()
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The links by which systemd, and podman's generator of units, find what the generation in force has for them.
+"""The links by which systemd, and podman's generator of units, find what the active generation has for them.
 
 Their directories hold links only, all through ``/etc/vllm/current``: to every unit of the generation, to the drop-ins
 of its services, and to its Quadlets. Switching the generation so switches the units with it; there is no second copy

@@ -69,11 +69,11 @@ def read_topology() -> Topology:
 
 @contextlib.contextmanager
 def meters() -> Iterator[dict[str, Meter]]:
-    """Yield, by UUID, what reads each GPU again and again while NVML stays open; nothing where it tells of none."""
+    """Yield, by UUID, what reads each GPU again and again while NVML stays open; nothing where it reports none."""
     try:
         pynvml = importlib.import_module("pynvml")
         pynvml.nvmlInit()
-    except Exception:  # no package, no library, no driver: whoever needs a GPU has been told by read_gpus
+    except Exception:  # no package, no library, no driver: anyone who needs a GPU has been told by read_gpus
         yield {}
         return
     try:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Memory of the devices that is neither free nor our services': what the plan has to leave alone.
+"""Memory of the devices that is neither free nor our services': what the plan must leave alone.
 
 A plan must not follow from free memory while our own services run, or a second run would plan around the
 first. Own processes are those whose control group is that of a ``vllm@NAME.service`` unit.
@@ -30,7 +30,7 @@ def unit_pids(service: str, proc: str = "/proc") -> frozenset[int]:
 def numbered(pids: Iterable[int], inside: Iterable[int], proc: str = "/proc") -> frozenset[int]:
     """Return those of the processes that have one of the numbers ``inside`` where they themselves are.
 
-    In a container that is another number than on the host, and the one that its log tells of.
+    In a container that is another number than on the host, and the one that its log reports.
     """
     wanted = frozenset(inside)
     return frozenset(pid for pid in pids if _own_number(pid, proc) in wanted)

@@ -156,7 +156,7 @@ class Topology:
 
     @classmethod
     def from_dict(cls, value: object, where: str = "topology") -> Topology:
-        """Read what :meth:`to_dict` wrote, or a user by hand: of a GPU only ``index`` has to be given.
+        """Read what :meth:`to_dict` wrote, or a user by hand: of a GPU only ``index`` must be given.
 
         Raises :class:`InferenceError` that names the place, the value and what is expected there.
         """

@@ -42,7 +42,7 @@ class Xid:
 
 
 def parse_xid(text: str) -> Xid | None:
-    """Return the error that a line of the kernel log tells of; None for any other line."""
+    """Return the error that a line of the kernel log reports; None for any other line."""
     found = _XID.search(text)
     if not found:
         return None

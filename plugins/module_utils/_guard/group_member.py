@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One host of a group: tells the others how its part of the service is, asks them, and ends its engine where it must.
 
-``vllm-group@NAME.service`` runs ``watch_group`` as the service's own user, out of the generation in force. It takes no
-orders: whoever connects is told the state and nothing else, and its unit lets only the hosts of the group connect.
+``vllm-group@NAME.service`` runs ``watch_group`` as the service's own user, out of the active generation. It takes no
+orders: anyone who connects is told the state and nothing else, and its unit lets only the hosts of the group connect.
 """
 
 from __future__ import annotations

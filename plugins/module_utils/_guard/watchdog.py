@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One look at a service: a token asked for, its requests counted, and a wedged engine killed.
 
-``vllm-watchdog@NAME.timer`` runs this as the service's own user, out of the generation in force. Killing needs no
+``vllm-watchdog@NAME.timer`` runs this as the service's own user, out of the active generation. Killing needs no
 more: the main process of the unit is that user's, and its unit starts it again after it has removed what is left of
 it. What is started, drained or stopped is left alone.
 """

@@ -7,7 +7,7 @@ Loading engines takes minutes. The module therefore leaves the transaction to a 
 returns; the action plugin follows its progress. A lost connection or a killed play changes nothing for the host: the
 transaction ends by itself, in the new generation or in the old one.
 
-Even of that process nothing is expected: its parent waits for it and, where it was killed, goes the way back.
+Even of that process nothing is expected: its parent waits for it and, where it was killed, rolls back.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def detach(
     """Run ``work`` in a process of its own and return at once what a follower needs to know.
 
     The job's directory holds ``progress`` (a line per step: ``SERVICE<TAB>TEXT``) and in the end ``result``, the JSON
-    that the module would have returned. ``work`` gets a function that writes progress. ``recover`` goes the way back
+    that the module would have returned. ``work`` gets a function that writes progress. ``recover`` rolls back
     of a transaction that was left open, and tells how that went; nothing where there is none. ``killed`` says what it
-    means that the work was killed, of how it was and of what the way back told. The lock passes to the job.
+    means that the work was killed, of how it was and of what the rollback told. The lock passes to the job.
     """
     for old in RUN_DIRECTORY.glob("job-*"):
         shutil.rmtree(old, ignore_errors=True)  # the lock says that none of them is alive
@@ -60,7 +60,7 @@ def detach(
             _become_daemon()
             _supervise(lock, directory, work, recover, killed or _killed)
         finally:
-            os._exit(0)  # whatever happens, never into what the parent still has to do
+            os._exit(0)  # whatever happens, never into what the parent still must do
     os.waitpid(pid, 0)
     deadline = time.monotonic() + _START_SECONDS
     while not (directory / "pids").exists() and time.monotonic() < deadline:
@@ -102,7 +102,7 @@ def _supervise(
             os._exit(0)
     signal.signal(signal.SIGTERM, lambda number, frame: os.kill(pid, signal.SIGTERM))
     status = os.waitpid(pid, 0)[1]
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # there is no other way than the way back
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # there is no other way than the rollback
     lock.sign(directory)
     outcome = _run(directory, recover)
     if not (directory / "result").exists():
@@ -112,7 +112,7 @@ def _supervise(
 
 def _killed(how: str, outcome: JobResult) -> str:
     if outcome.get("failed"):
-        return f"the transaction {how}, and the way back failed ({outcome['msg']}); run again to converge"
+        return f"the transaction {how}, and the rollback failed ({outcome['msg']}); run again to converge"
     if "rolled_back_to" not in outcome:
         return f"the transaction {how} when it had changed all or nothing; run again to converge"
     number = outcome["rolled_back_to"]
@@ -122,7 +122,7 @@ def _killed(how: str, outcome: JobResult) -> str:
 
 def _end(number: int, frame: object) -> None:
     """Turn a request to end into a failure, so that the transaction goes back to where it came from."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second request must not end the way back
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second request must not end the rollback
     raise InferenceError("the run was ended by SIGTERM")
 
 

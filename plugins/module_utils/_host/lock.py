@@ -32,7 +32,7 @@ class Lock:
 
     @classmethod
     def take(cls, by: str = "") -> Lock:
-        """Take the lock for whoever is ``by``, or raise InferenceError naming who holds it, and since when."""
+        """Take the lock for ``by``, or raise InferenceError naming who holds it, and since when."""
         RUN_DIRECTORY.mkdir(mode=0o700, exist_ok=True)
         file = (RUN_DIRECTORY / "lock").open("a+")
         if not _lock(file, _PATIENCE_SECONDS):

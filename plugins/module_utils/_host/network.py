@@ -38,7 +38,7 @@ def clear_socket(path: str) -> str | None:
             probe.connect(path)
         except FileNotFoundError:
             return None
-        except OSError:  # refused: whoever made it is gone
+        except OSError:  # refused: its maker is gone
             os.unlink(path)
             return None
     return f"cannot listen on {path}: another process does; stop it"

@@ -21,7 +21,7 @@ RunCommand = Callable[[Sequence[str]], "tuple[int, str, str]"]
 _PROPERTIES = ("Id", "ActiveState", "SubState", "Result", "NRestarts", "MainPID", "Job")
 
 
-# A line may reach the journal a little after the moment that it tells of.
+# A line may reach the journal a little after the moment that it reports.
 _STARTUP_SECONDS = 3
 # What dies of SIGTERM has died by then, and Podman removes its container: nothing of that is to be killed.
 _OBEDIENT_SECONDS = 1

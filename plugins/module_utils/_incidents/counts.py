@@ -17,7 +17,7 @@ from pathlib import Path
 
 from .episodes import Episode, Life
 
-# systemd tells of a restart when its pause is over, and the kernel's lines may be late, too.
+# systemd reports a restart when its pause is over, and the kernel's lines may be late, too.
 SETTLED_SECONDS = 30.0
 
 

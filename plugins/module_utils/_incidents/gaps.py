@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Say in words which incidents a journal cannot tell of, so that no count passes for more than it is. Pure."""
+"""Say in words which incidents a journal cannot report, so that no count passes for more than it is. Pure."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class Journal:
     def invocation(self, invocation: str, lines: int) -> list[Entry]:
         """Return the last so many lines that the processes of one start of a unit wrote.
 
-        Where requests fill them, those of the last minutes that tell of no request are returned instead, with the
+        Where requests fill them, those of the last minutes that report no request are returned instead, with the
         latest of the requests: 200 requests a second push a cause out of 2000 lines within ten seconds.
         """
         match = f"_SYSTEMD_INVOCATION_ID={invocation}"

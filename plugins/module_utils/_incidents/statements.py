@@ -48,7 +48,7 @@ _LAST = re.compile(r"^[A-Za-z_][\w.]*(:\s.*)?$")
 _REASON = re.compile(r"^(Value error|Assertion failed), |\[type=\w+[],]")
 _HEADER = re.compile(r"\b\d+ validation errors? for (?P<model>\S+)")
 _FIELD = re.compile(r"^[\w.]+$")
-# Blocks of lines that tell of an exception which nobody felt.
+# Blocks of lines that report an exception which nobody felt.
 _UNFELT = re.compile(r"^Exception ignored (in|on)|^Exception in thread .*(monitor|usage|telemetry|stat)", re.IGNORECASE)
 # What only a request can have done.
 _REQUEST = re.compile(
@@ -75,7 +75,7 @@ _WRAPPER = re.compile(
 )
 # A wrapper that names the signal by which the engine's core ended says more than others.
 _SIGNAL = re.compile(r": -\d+\}")
-# The engine tells of the signal that ends it as of nothing grave.
+# The engine reports the signal that ends it as of nothing grave.
 _SIGNALLED = re.compile(r"(received|caught|got) (a )?signal ?[=:]? ?(SIG)?(TERM|INT|HUP|QUIT)\b", re.IGNORECASE)
 _KILLED = next(signature for signature in SIGNATURES if signature.kind == "killed")
 _DEATH = next(signature for signature in SIGNATURES if signature.kind == "engine_dead")

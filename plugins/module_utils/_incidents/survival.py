@@ -16,9 +16,9 @@ from .lines import Level, Line, Writer
 from .signature import Rank
 from .statements import Statement
 
-# Below every end that systemd tells of: an error of one request, or of long ago.
+# Below every end that systemd reports: an error of one request, or of long ago.
 DOUBTFUL = 5
-# After the engine has died its server still tells of the last interval, and answers what was already answered.
+# After the engine has died its server still reports the last interval, and answers what was already answered.
 _ANSWER_SECONDS, _THROUGHPUT_SECONDS, _ALIVE_SECONDS = 5.0, 15.0, 5.0
 # Without times, so many answers after an error are no remains of what was under way.
 _ANSWERS = 3

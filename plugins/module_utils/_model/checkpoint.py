@@ -64,7 +64,7 @@ def read_checkpoint(path: str, geometry: Mapping[str, Any] | None = None) -> Che
 def _read_beside(directory: Path) -> dict[str, Any] | None:
     """Return the content of the file that tells how a checkpoint is quantized; None without one."""
     path = directory / BESIDE
-    return _parse_json(_read_small(path, "it tells of the quantization"), str(path)) if path.is_file() else None
+    return _parse_json(_read_small(path, "it reports the quantization"), str(path)) if path.is_file() else None
 
 
 def _other_files(directory: Path) -> dict[str, int]:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is of each model on this host: whether it has to be fetched, and whether the services can read it."""
+"""What there is of each model on this host: whether it must be fetched, and whether the services can read it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RECORD = ".fetched.json"
 def inspect_models(models: Sequence[Mapping[str, Any]], directory: str, user: str) -> list[dict[str, Any]]:
     """Return every model with its ``path`` and with what there is of it.
 
-    - ``fetch``: whether it has to be fetched: it comes from a hub, and is not there, not whole or of another revision;
+    - ``fetch``: whether it must be fetched: it comes from a hub, and is not there, not whole or of another revision;
     - ``replaces``: what is in its place and would be overwritten, as REPOSITORY@REVISION, or None;
     - ``problem``: why ``user`` cannot read it, as the end of a sentence, or None.
 
@@ -111,7 +111,7 @@ def problems_as(user: str, directories: Sequence[str]) -> list[str | None]:
                 json.dump([problem_of(directory) for directory in directories], pipe)
             status = 0
         finally:
-            os._exit(status)  # never into what the parent still has to do
+            os._exit(status)  # never into what the parent still must do
     os.close(writer)
     with os.fdopen(reader, encoding="utf-8") as pipe:
         text = pipe.read()

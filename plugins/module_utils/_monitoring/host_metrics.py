@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One look at an engine host for Prometheus: what is in force, how its units are, what went wrong. Run by a timer.
+"""One look at an engine host for Prometheus: what is active, how its units are, what went wrong. Run by a timer.
 
-What no exporter knows, because it follows from the generation in force and from the taxonomy of incidents. It needs to
+What no exporter knows, because it follows from the active generation and from the taxonomy of incidents. It needs to
 read the journal and the generation, and nothing else: no GPU, no network, no secret.
 """
 
@@ -81,10 +81,8 @@ def families(
     memory = [({"service": name}, float(resident[name])) for name in services]
     return [
         MetricFamily("llmops_look_timestamp_seconds", "gauge", "When this was written, in Unix time.", [({}, now)]),
-        MetricFamily("llmops_generation", "gauge", "The number of the generation in force.", number),
-        MetricFamily(
-            "llmops_service_info", "gauge", "A service of the generation in force; always 1.", _infos(in_force)
-        ),
+        MetricFamily("llmops_generation", "gauge", "The number of the active generation.", number),
+        MetricFamily("llmops_service_info", "gauge", "A service of the active generation; always 1.", _infos(in_force)),
         MetricFamily("llmops_service_state", "gauge", "Whether the unit of a service is in this state.", shown),
         MetricFamily("llmops_service_restarts_total", "counter", "Restarts that nobody asked for.", restarts),
         MetricFamily(
@@ -133,7 +131,7 @@ def _plan_families(in_force: InForce) -> list[MetricFamily]:
         for service in plan.services
         for device in service.devices
     ]
-    # NVML's exporter tells of GPUs; of NUMA nodes nobody does in the engine's own terms.
+    # NVML's exporter reports GPUs; of NUMA nodes nobody does in the engine's own terms.
     nodes = {f"numa:{node.index}": node for node in read_numa_nodes()} if plan.accelerator == "cpu" else {}
     used = [
         ({"device": device.id}, float(nodes[device.id].memory_total_bytes - nodes[device.id].memory_free_bytes))

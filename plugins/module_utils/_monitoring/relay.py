@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One port per engine host for Prometheus: the metrics of engines that nobody else may reach, and nothing but metrics.
 
-An engine listens on loopback, on a unix socket, or for its gateway only, because whoever reaches it reaches
+An engine listens on loopback, on a unix socket, or for its gateway only, because anyone who reaches it reaches
 ``/invocations``, too. The relay asks it for ``/metrics`` and passes the text on. Its list of targets follows the
-generation in force, so that Prometheus learns of a deployment or a rollback by itself.
+active generation, so that Prometheus learns of a deployment or a rollback by itself.
 
 =================  ====================================================================
 ``/targets``       the engines, for Prometheus' HTTP service discovery
@@ -71,7 +71,7 @@ class Answer:
 
 
 class Relay:
-    """Answers Prometheus; it keeps nothing, so that what it says is of the generation in force."""
+    """Answers Prometheus; it keeps nothing, so that what it says is of the active generation."""
 
     def __init__(self, settings: RelaySettings, paths: Paths, host_metrics: Path = METRICS_FILE) -> None:
         self.settings = settings
@@ -107,7 +107,7 @@ class Relay:
     def _engine(self, name: str) -> Answer:
         ticket = read_in_force(self._paths).tickets.get(name)
         if ticket is None:
-            return Answer(HTTPStatus.NOT_FOUND, "the generation in force has no such service\n")
+            return Answer(HTTPStatus.NOT_FOUND, "the active generation has no such service\n")
         return _passed_on(ticket.endpoint_with(None), f"the engine of {name}")
 
     def _host(self) -> Answer:

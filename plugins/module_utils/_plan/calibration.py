@@ -66,7 +66,7 @@ class Calibration:
         if checkpoint.fingerprint is None or self._settings.engine_version is None:
             return None
         if service.multi_node or service.pipeline_parallel_size > 1:
-            return None  # the engine tells of the cache of its tightest rank, wherever that is
+            return None  # the engine reports the cache of its tightest rank, wherever that is
         hardware = {self._hardware[device.id] for device in self._candidates(service) if device.id in self._hardware}
         if len(hardware) != 1:
             return None

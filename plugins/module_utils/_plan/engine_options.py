@@ -99,7 +99,7 @@ def _scalar(value: Any) -> Any:
         read = json.loads(value)
         if isinstance(read, dict):
             return _sorted(read) if is_json(read) else value
-        # The engine gets it as text again, and that has to be the same: a revision 007 or 1e5 is no number.
+        # The engine gets it as text again, and that must be the same: a revision 007 or 1e5 is no number.
         if is_json(read) and not isinstance(read, (bool, list)) and str(read) == value:
             return read
     return value

@@ -150,9 +150,7 @@ def _parse_service(item: Any, place: int, accelerator: str, problems: Problems) 
         problems.add(f"host {shown(host)} is neither an IP address nor a host name.")
     allow_from = _parse_allow_from(fields, problems)
     if allow_from and _address(host) is None:
-        problems.add(
-            f"allow_from is enforced by address, so that host has to be an IP address, too, not {shown(host)}."
-        )
+        problems.add(f"allow_from is enforced by address, so that host must be an IP address, too, not {shown(host)}.")
     max_num_seqs = fields.integer("max_num_seqs", DEFAULT_MAX_NUM_SEQS[accelerator], 1, 1 << 16)
     batched = max(DEFAULT_MAX_NUM_BATCHED_TOKENS[accelerator], max_num_seqs)
     max_num_batched_tokens = fields.integer("max_num_batched_tokens", batched, 1, 1 << 24)

@@ -201,7 +201,7 @@ def _is_off(service: Service, flag: str) -> bool:
 
 
 def _graphs_hold_nccl(service: Service, links: Sequence[Link]) -> bool:
-    """Whether the engine has to do without its own all-reduce, by the rules of ``custom_all_reduce.py``."""
+    """Whether the engine must do without its own all-reduce, by the rules of ``custom_all_reduce.py``."""
     ranks = service.tensor_parallel_size
     if ranks == 1:
         return False

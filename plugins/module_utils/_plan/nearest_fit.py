@@ -86,7 +86,7 @@ def _other_devices(service: Service, devices: Sequence[Device]) -> Iterator[_Cha
 
 def _other_ranks(service: Service, devices: int) -> Iterator[_Change]:
     if service.multi_node or service.pipeline_parallel_size > 1:
-        return  # other hosts would have to change, too
+        return  # the other hosts would change, too
     now = service.tensor_parallel_size
     more = [ranks for ranks in (2, 4, 8) if now < ranks <= devices]
     fewer = [ranks for ranks in (8, 4, 2, 1) if ranks < now and ranks <= devices]

@@ -5,8 +5,8 @@
 
 The engine derives its limit from ``max_position_embeddings`` (``_get_and_verify_max_len`` in
 ``vllm/config/model.py``): it multiplies by the factor of a linear or dynamic scaling, but not by that of YaRN
-and its like. An override of the rope alone is therefore not enough, the length has to be overridden with it;
-and the override replaces the checkpoint's whole dictionary, so ``rope_theta`` has to be carried over.
+and its like. An override of the rope alone is therefore not enough, the length must be overridden with it;
+and the override replaces the checkpoint's whole dictionary, so ``rope_theta`` must be carried over.
 """
 
 from __future__ import annotations

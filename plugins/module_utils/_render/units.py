@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The text of the systemd units: templates, a drop-in and a timer per service, a target, the way back at boot. Pure."""
+"""The text of the systemd units: templates, a drop-in and a timer per service, a target, the rollback at boot. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RESTART_PAUSE_SECONDS = 5
 # What the engine may take beyond its own shutdown timeout to stop (seconds), after which it is killed.
 STOP_MARGIN_SECONDS = 20
 
-# What the way back at boot, which runs as root, can do without.
+# What the rollback at boot, which runs as root, can do without.
 _RECOVER_HARDENING = (
     "CapabilityBoundingSet=CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE",
     "IPAddressDeny=any",
@@ -155,7 +155,7 @@ def template(paths: Paths, accelerator: str) -> str:
 
 
 def about(name: str, paths: Paths) -> list[str]:
-    """What a service is, and what has to be there before it: lines of ``[Unit]``."""
+    """What a service is, and what must be there before it: lines of ``[Unit]``."""
     return [
         f"Description=vLLM model endpoint {name}",
         "Documentation=https://docs.vllm.ai",
@@ -169,7 +169,7 @@ def watchdog_template(paths: Paths) -> str:
     """``vllm-watchdog@.service``: one look at a service, as its own user.
 
     That user may kill the engine, which is all that a restart takes. systemd would log three lines of every look;
-    what the watchdog itself has to say is a notice.
+    what the watchdog itself says is a notice.
     """
     sections = [
         section(
@@ -277,7 +277,7 @@ def drop_in(instance: Instance, paths: Paths) -> str:
 def _beside_ray(instance: Instance) -> list[str]:
     """What an engine needs to find Ray on its host: lines of ``[Service]``.
 
-    It looks for Ray's process in /proc. Without devices both have a user namespace of their own, and whoever is in
+    It looks for Ray's process in /proc. Without devices both have a user namespace of their own, and anyone who is in
     another one is invisible.
     """
     if instance.ray_unit is None:
@@ -339,14 +339,14 @@ def memory_limits(instance: Instance) -> list[str]:
 
 
 def target(services: Sequence[str]) -> str:
-    """``vllm.target``: the services of the generation in force, started at boot and stopped together."""
+    """``vllm.target``: the services of the active generation, started at boot and stopped together."""
     lines = ["Description=vLLM model endpoints of this host"]
     lines += [f"Wants={unit_name(name)}" for name in services]
     return "\n\n".join([section("Unit", *lines), section("Install", "WantedBy=multi-user.target")]) + "\n"
 
 
 def recover(paths: Paths) -> str:
-    """``vllm-recover.service``: at boot, before any engine, the way back from a transaction that lost its host.
+    """``vllm-recover.service``: at boot, before any engine, the rollback from a transaction that lost its host.
 
     Only multi-user.target wants it, so that it runs at boot alone.
     """

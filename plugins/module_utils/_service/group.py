@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The hosts of one service as a group: who belongs to which start of its leader, and who has to start again. Pure.
+"""The hosts of one service as a group: who belongs to which start of its leader, and who must start again. Pure.
 
 The engine's ranks find each other once, when they start. One that ends later takes the others with it: they wait for it
 in the middle of a step, or answer nobody, and a rank that starts anew cannot join those that are there
@@ -21,7 +21,7 @@ from .._errors import InferenceError
 # Looks in a row that a host may leave unanswered: it may restart its unit, or be too busy for a while. Counted, because
 # who is too busy to look has not been left without an answer.
 MISSES = 6
-# Hosts that are given another configuration get it at nearly the same time, but one may first have to stop what serves,
+# Hosts that are given another configuration get it at nearly the same time, but one may first stop what serves,
 # which takes its shutdown timeout (seconds).
 DISAGREEMENT = 180.0
 
@@ -67,7 +67,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Member:
-    """What a host tells of its part.
+    """What a host reports of its part.
 
     ``incarnation`` is the start of the leader that its engine belongs to, None where it has none; ``left`` the last one
     that it was in and is no longer.
@@ -109,7 +109,7 @@ def obstacle(leader: Member | None, digest: str, left: str | None) -> str | None
 
 
 class Judge:
-    """Says, look by look, whether this host's engine has to end because of what the others tell."""
+    """Says, look by look, whether this host's engine must end because of what the others tell."""
 
     def __init__(self, leads: bool) -> None:
         self._leads = leads
@@ -117,7 +117,7 @@ class Judge:
         self._misses: dict[str, int] = {}
 
     def verdict(self, now: float, own: Member, others: Mapping[str, Member | None]) -> str | None:
-        """Return why the engine has to end, None where it may go on; ``now`` in seconds, None is no answer."""
+        """Return why the engine must end, None where it may go on; ``now`` in seconds, None is no answer."""
         if own.state not in _ALIVE or own.incarnation is None:
             self._since.clear()
             self._misses.clear()

@@ -63,7 +63,7 @@ def token(environment: Mapping[str, str]) -> str | None:
 
 
 def fetch_headers(repository: str, directory: Path, environment: Mapping[str, str], seconds: float = SECONDS) -> str:
-    """Write what a hub tells of a model's shape into ``directory``; return the commit that was read.
+    """Write what a hub reports of a model's shape into ``directory``; return the commit that was read.
 
     Raises InferenceError for a repository that cannot be read, with the way out.
     """

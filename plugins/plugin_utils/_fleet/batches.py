@@ -4,7 +4,7 @@
 """How many hosts a rolling change may take at a time without a model falling below its floor. Pure.
 
 A replica is one service of a model; every service of a host counts as stopped while its batch is at work. The floor is
-what has to serve meanwhile: a number of replicas, a percentage of those there are, or either by model.
+what must serve meanwhile: a number of replicas, a percentage of those there are, or either by model.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _room(replicas: Mapping[str, int], floor: Any) -> dict[str, tuple[int, int]]
 
 
 def floor_of(model: str, replicas: int, floor: Any) -> int:
-    """Return how many of a model's replicas have to serve; InferenceError for what states no floor."""
+    """Return how many of a model's replicas must serve; InferenceError for what states no floor."""
     stated = floor.get(model, floor.get(DEFAULT, 0)) if isinstance(floor, Mapping) else floor
     share = _PERCENTAGE.fullmatch(str(stated).strip())
     if share and Fraction(share[1]) <= 100:
@@ -80,14 +80,14 @@ def floor_of(model: str, replicas: int, floor: Any) -> int:
     if not isinstance(stated, bool) and re.fullmatch(r"\d+", str(stated).strip()):
         return int(stated)
     raise InferenceError(
-        f"The floor of {model} is {shown(stated)}: state how many replicas have to serve, as a number or a percentage "
+        f"The floor of {model} is {shown(stated)}: state how many replicas must serve, as a number or a percentage "
         f"of those there are, for all models or by model with '{DEFAULT}' for the others."
     )
 
 
 def _problem(model: str, host: str, own: int, replicas: int, room: int) -> str:
     return (
-        f"{model}: {replicas} replicas, of which {replicas - room} have to serve, and {host} has {own} of them: it can "
+        f"{model}: {replicas} replicas, of which {replicas - room} must serve, and {host} has {own} of them: it can "
         "never be changed. Add a replica on another host, lower the floor (vllm_site_floor), or state the batches "
         "yourself (vllm_serial)."
     )

@@ -145,7 +145,7 @@ def _check_ports(layout: HostLayout, problems: list[str]) -> None:
 
 
 def group_conflicts(groups: Mapping[str, Sequence[str]], parts: Mapping[str, Any], forks: int) -> dict[str, list[str]]:
-    """Return why the hosts of some services cannot change together, and which of these services all have to restart.
+    """Return why the hosts of some services cannot change together, and which of these services all must restart.
 
     ``groups`` are the hosts of each service; ``parts`` what a deployment in check mode returned for each host that
     changes in this batch, empty where it failed; ``forks`` how many hosts of it work at a time. The result has

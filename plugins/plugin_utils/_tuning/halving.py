@@ -65,7 +65,7 @@ def rungs(candidates: int, keep: float, repeats: int) -> list[Rung]:
 def next_trial(ladder: Sequence[Rung], trials: Sequence[Trial], seed: int, seconds_left: float) -> Next | None:
     """Return what to try next; None at the end, and where the time left may not be enough for it.
 
-    The way back to what served before takes a deployment, too, and is part of the time. A first trial, of which nobody
+    The rollback to what served before takes a deployment, too, and is part of the time. A first trial, of which nobody
     can know how long it takes, is always made.
     """
     for number, rung in enumerate(ladder):
@@ -128,7 +128,7 @@ def _ranked(trials: Sequence[Trial], candidates: Sequence[int]) -> list[int]:
 
 
 def _expected_seconds(trials: Sequence[Trial], repeats: int) -> float:
-    """The slowest of what was seen: a deployment, its measurements, and the way back."""
+    """The slowest of what was seen: a deployment, its measurements, and the rollback."""
     deploy = max((trial.deploy_seconds for trial in trials), default=0.0)
     one = max((trial.measure_seconds / len(trial.scores) for trial in trials if trial.scores), default=0.0)
     return 2 * deploy + repeats * one

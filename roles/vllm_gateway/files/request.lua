@@ -230,7 +230,7 @@ local function request_of(text)
   if model:find("[\0-\31]") then
     return nil, "The model has a control character in its name."
   elseif not sequences then
-    return nil, "n and best_of have to be whole numbers."
+    return nil, "n and best_of must be whole numbers."
   end
   return model, sequences
 end

@@ -69,7 +69,7 @@ def read_from(distribution: str) -> dict[str, str]:
     """
     if installed(distribution) is None:
         sys.exit(f"{sys.prefix} has no distribution {distribution}, so that no engine can be recorded")
-    # Found by its place: that list has to be no list that Python can read, it only has to be the same.
+    # Found by its place: that list must be no list that Python can read, it must only be the same.
     found = importlib.metadata.distribution(distribution)
     name = f"{distribution.replace('-', '_')}-{found.version}.dist-info"
     record = Path(str(found.locate_file(name))).resolve() / "RECORD"

@@ -121,7 +121,7 @@ def write_to(log: str) -> None:
 
 
 def _is_running() -> None:
-    """Say of the template that it runs; whoever is forked from it is not its parent and cannot ask."""
+    """Say of the template that it runs; anyone who is forked from it is not its parent and cannot ask."""
 
 
 def stay_with_the_template() -> None:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rules read what nvitop-exporter 1.7.2 tells of an H100 at work, as it was recorded."""
+"""The rules read what nvitop-exporter 1.7.2 reports of an H100 at work, as it was recorded."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Experiments on a host that is an object: the order of attempts, results, and the way back."""
+"""Experiments on a host that is an object: the order of attempts, results, and the rollback."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def test_no_candidate_is_asked_the_same_prompts_twice() -> None:
 def test_a_search_ends_when_the_next_attempt_may_take_longer_than_the_time_left() -> None:
     host = Host()
     report = conduct(host, search(seconds=150))["report"]
-    assert len(report["trials"]) == 3, "40 s each, and 80 s for another one with its two measurements and the way back"
+    assert len(report["trials"]) == 3, "40 s each, and 80 s for another one with its two measurements and the rollback"
     assert report["seconds_used"] == 120
     assert host.done[-1] == "rolled_back 3"
 

@@ -296,7 +296,7 @@ def test_incidents_and_restarts_go_to_their_services_with_the_time_in_the_run() 
     assert read_result(json.loads(json.dumps(made.to_dict()))) == made
 
 
-# ---- what the generation in force serves
+# ---- what the active generation serves
 
 
 def test_services_are_read_in_start_order_with_what_turns_their_texts_into_tokens() -> None:

@@ -105,7 +105,7 @@ WRONG = [
     ("services.0.scenario", "bursts", r"services\[0\].scenario is 'bursts'; one of standard, .* is expected"),
     ("services.0.requests.3.ttft_seconds", -1.0, r"requests\[3\].ttft_seconds is -1.0; a number of at least 0"),
     ("services.0.requests.3.tokens_out", 1.5, r"requests\[3\].tokens_out is 1.5; a whole number"),
-    ("services.0.load", None, r"services\[0\] has to have either load or not_started"),
+    ("services.0.load", None, r"services\[0\] must have either load or not_started"),
     ("memory.0.samples", [[1]], r"memory\[0\].samples is \[\[1\]\]; a list of pairs of numbers"),
     ("environment.hosts", "h", r"unknown key 'hosts'; did you mean host\?"),
     ("energy_joules", float("nan"), r"energy_joules is nan; a number of at least 0 is expected"),

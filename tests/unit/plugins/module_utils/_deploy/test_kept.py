@@ -79,9 +79,9 @@ def test_any_kept_number_will_do_and_others_are_refused_naming_those_that_are(st
 def test_where_nothing_is_older_that_is_said(store: GenerationStore, tmp_path: Path) -> None:
     store.remove(1)
     store.remove(2)
-    with pytest.raises(InferenceError, match=r"no generation to return to \(kept: 3, in force: 3\)"):
+    with pytest.raises(InferenceError, match=r"no generation to return to \(kept: 3, active: 3\)"):
         kept.choose_generation(store, None, 3)
-    with pytest.raises(InferenceError, match=r"no generation to return to \(kept: none, in force: none\)"):
+    with pytest.raises(InferenceError, match=r"no generation to return to \(kept: none, active: none\)"):
         kept.choose_generation(GenerationStore(str(tmp_path / "fresh"), os.getgid()), None, None)
 
 

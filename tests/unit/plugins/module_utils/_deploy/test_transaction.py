@@ -108,7 +108,7 @@ def files_of(**digests: str) -> dict[str, File]:
         ticket = Ticket(name, name, "127.0.0.1", 0 if digest == "bad" else 1, {}, 60, 0, digest)
         files[f"services/{name}/guard.json"] = File(ticket.to_json())
         files[f"services/{name}/secrets"] = File(f'K="{digest}"\n', secret=True)
-        # One that comes is a container, so that the way back is one from either kind to the other.
+        # One that comes is a container, so that the rollback is one from either kind to the other.
         unit = "containers/vllm@added.container" if name == "added" else f"systemd/vllm@{name}.service.d/10-plan.conf"
         files[unit] = File("[Service]\n")
     return files
@@ -142,7 +142,7 @@ class Host:
         return self.deployment.apply(self.compare(wanted, kept), wanted, keep, kept)
 
     def assert_serves(self, wanted: Mapping[str, File], number: int) -> None:
-        """Exactly these files are in force and run, and nothing else is left of anything."""
+        """Exactly these files are active and run, and nothing else is left of anything."""
         known = tickets(wanted)
         assert self.store.current() == number
         assert self.store.read(number) == dict(wanted)
@@ -236,7 +236,7 @@ def test_wherever_the_power_fails_the_host_boots_into_what_served() -> None:
         ended = host.record.read() is None and host.store.current() == 2
         host.units.power_fails()
         host.deployment.recover(wait=False)
-        if not host.units.running:  # nothing was open, and systemd itself starts what is in force
+        if not host.units.running:  # nothing was open, and systemd itself starts what is active
             Systemd(host.units).start(tickets(host.store.in_force()))
         host.assert_serves(NEW if ended else OLD, 2 if ended else 1)
 

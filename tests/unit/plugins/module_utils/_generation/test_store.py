@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Generations on disk: whole or not at all, and one in force."""
+"""Generations on disk: whole or not at all, and one active."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_before_the_first_deployment_there_is_none(store: GenerationStore) -> No
 def test_a_generation_reads_back_as_it_was_written(store: GenerationStore) -> None:
     store.write(FILES, 1, None)
     assert store.read(1) == FILES
-    assert store.current() is None, "writing does not put it in force"
+    assert store.current() is None, "writing does not activate it"
 
 
 def test_secrets_belong_to_root_alone_and_the_rest_to_the_group(store: GenerationStore) -> None:
@@ -96,7 +96,7 @@ def test_a_failed_write_leaves_nothing_and_says_what_to_do(store: GenerationStor
     store.write(FILES, 1, None)
     store.switch(1)
     impossible = {**FILES, "x" * 300: File("a name that no file system takes")}
-    with pytest.raises(InferenceError, match="the generation in force is unchanged: make room"):
+    with pytest.raises(InferenceError, match="the active generation is unchanged: make room"):
         store.write(impossible, 2, 1)
     assert sorted(entry.name for entry in (tmp_path / "vllm/generations").iterdir()) == ["1"]
     assert store.current() == 1
@@ -108,7 +108,7 @@ def test_old_generations_are_collected_but_never_the_one_in_force(store: Generat
     store.switch(2)
     assert store.collect(keep=3) == [1, 3]
     assert store.numbers() == [2, 4, 5]
-    with pytest.raises(InferenceError, match="generation 2 is in force"):
+    with pytest.raises(InferenceError, match="generation 2 is active"):
         store.remove(2)
 
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The hosts of one service: who may join, and whose engine has to end because of what the others tell."""
+"""The hosts of one service: who may join, and whose engine must end because of what the others tell."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def outcome(job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def nothing(report: job_module.OnStep) -> dict[str, Any]:
-    """The way back where nothing was left open."""
+    """The rollback where nothing was left open."""
     return {}
 
 

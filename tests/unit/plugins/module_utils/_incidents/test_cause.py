@@ -134,7 +134,7 @@ ECHOES = (
     "vllm@mini.service: Failed with result 'exit-code'.",
     "vllm@mini.service: Consumed 39.179s CPU time.",
 )
-# Kinds that are themselves an echo, or less than one, and ends that only systemd tells of.
+# Kinds that are themselves an echo, or less than one, and ends that only systemd reports.
 ECHO_KINDS = {"engine_dead", "worker_died", "killed", "crashed", "bus_error", "illegal_instruction", "start_timeout"}
 HARMLESS = [line for line in healthy()[:24] if line and not line.startswith(" ")]
 NAMED = [(kind, line) for kind, line in WORDS if kind not in ECHO_KINDS]

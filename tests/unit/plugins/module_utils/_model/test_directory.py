@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is of models on a host, and what would have to be fetched."""
+"""What there is of models on a host, and what would be fetched."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def engine() -> Iterator[HTTPServer]:
 
 
 def generation(root: Path, number: int, **ports: int) -> None:
-    """Put a generation with these services in force."""
+    """Activate a generation with these services."""
     for name, port in ports.items():
         directory = root / "generations" / str(number) / "services" / name
         directory.mkdir(parents=True)

@@ -127,7 +127,7 @@ def test_every_service_is_watched_unless_the_layout_says_otherwise() -> None:
         ({"host": "10.0.0.1", "allow_from": "10.0.0.2"}, "allow_from must be a list"),
         ({"host": "10.0.0.1", "allow_from": ["edge"]}, "no IP address and no network"),
         ({"host": "10.0.0.1", "allow_from": ["10.0.0.1/8"]}, "has host bits set"),
-        ({"host": "gpu-1", "allow_from": ["10.0.0.2"]}, "host has to be an IP address, too, not 'gpu-1'"),
+        ({"host": "gpu-1", "allow_from": ["10.0.0.2"]}, "host must be an IP address, too, not 'gpu-1'"),
         ({"gpus": [0, 0]}, "names 0 twice"),
         ({"gpus": []}, "gpus must be a list"),
         ({"gpus": "all"}, "gpus must be a list"),

@@ -197,9 +197,9 @@ def test_no_component_exceeds_its_estimate(step: dict[str, Any], log: str) -> No
 def test_an_uncalibrated_cache_is_never_above_and_at_most_5_percent_below(step: dict[str, Any], log: str) -> None:
     """Of two ranks 7 %: the plan keeps 1.9 GiB for FlashInfer's buffers, which was not installed there."""
     needed, told = demanded(step), step["log"]["available_kv_gib"] * GIB
-    foretold = share_bytes(step) - needed.fixed_bytes
-    assert foretold <= told + ROUNDING
-    assert foretold >= (0.95 if ranks_of(step) == 1 else 0.93) * told
+    predicted = share_bytes(step) - needed.fixed_bytes
+    assert predicted <= told + ROUNDING
+    assert predicted >= (0.95 if ranks_of(step) == 1 else 0.93) * told
 
 
 @pytest.mark.parametrize("path", [path for path in scenarios() if outside_under_load(path)], ids=lambda path: path.stem)
@@ -263,8 +263,8 @@ def test_one_start_foretells_the_cache_at_another_share_within_a_percent(
     step, _rest = step_of(*asked)
     needed = demanded(step, worst([start]))
     cache = share_bytes(step) - needed.fixed_bytes
-    foretold = needed.kv.tokens(cache, step["metrics"]["max_model_len"])
-    assert foretold == pytest.approx(step["log"]["kv_tokens"], rel=0.01)
+    predicted = needed.kv.tokens(cache, step["metrics"]["max_model_len"])
+    assert predicted == pytest.approx(step["log"]["kv_tokens"], rel=0.01)
 
 
 @pytest.mark.parametrize(("step", "log"), with_outcome("gate2-length"))

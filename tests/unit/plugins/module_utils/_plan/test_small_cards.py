@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The llmops.inference maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Cards of 8 to 40 GB plan what people run on them, within the memory that NVML tells of such cards."""
+"""Cards of 8 to 40 GB plan what people run on them, within the memory that NVML reports for such cards."""
 
 from __future__ import annotations
 

@@ -58,14 +58,14 @@ def test_two_replicas_on_one_host_go_together() -> None:
 def test_a_model_that_could_never_be_changed_is_refused_in_numbers() -> None:
     with pytest.raises(InferenceError) as refused:
         batch_sizes(["a", "b"], {"a": ["large"], "b": ["mini"]}, 1)
-    assert "large: 1 replicas, of which 1 have to serve, and a has 1 of them" in str(refused.value)
+    assert "large: 1 replicas, of which 1 must serve, and a has 1 of them" in str(refused.value)
     assert "mini: 1 replicas" in str(refused.value)
     assert "vllm_site_floor" in str(refused.value)
 
 
 @pytest.mark.parametrize("floor", ["many", "101%", -1, True, None, 1.5, {"mini": "x"}])
 def test_what_is_no_floor_is_refused(floor: Any) -> None:
-    with pytest.raises(InferenceError, match="state how many replicas have to serve"):
+    with pytest.raises(InferenceError, match="state how many replicas must serve"):
         batch_sizes(["h0"], FLEET, floor)
 
 
