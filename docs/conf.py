@@ -11,12 +11,20 @@ from docutils import nodes
 
 project = "llmops.inference"
 author = copyright = "The llmops.inference maintainers"
-extensions = ["myst_parser", "sphinx_antsibull_ext"]
+extensions = ["myst_parser", "sphinx_antsibull_ext", "sphinx_copybutton"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["schemas"]
 myst_heading_anchors = 3
-html_theme = "alabaster"
-html_theme_options = {"description": "Open language models on your own GPU hosts", "page_width": "75em"}
+html_theme = "furo"
+html_title = "llmops.inference"
+html_theme_options = {
+    "source_repository": "https://github.com/llmops/inference/",
+    "source_branch": "main",
+    "source_directory": "docs/",
+}
+# A button copies the commands of a console, and neither their prompt nor their output.
+copybutton_prompt_text = "$ "
+copybutton_only_copy_prompt_lines = True
 highlight_language = "none"
 # A command over several lines is coloured as far as its lexer gets.
 suppress_warnings = ["misc.highlighting_failure"]

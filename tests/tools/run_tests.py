@@ -56,6 +56,7 @@ WITH_PROCESSES = tuple(
         "modules/test_vllm_deployment_teardown",
         "modules/test_vllm_plan",
         "plugin_utils/_action/test_follow",
+        "plugin_utils/_plan_page/test_looks",
         "plugin_utils/_plan_page/test_page",
         "plugin_utils/_report/test_page",
     )

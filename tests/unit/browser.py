@@ -83,6 +83,12 @@ class Page:
         """Show the page as a reader sees it who prefers ``light`` or ``dark``."""
         self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
 
+    def window(self, width: int, height: int) -> None:
+        """Give the page a window of that size; a narrow window is a phone's."""
+        self._call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
+
     def picture(self, box: dict[str, float]) -> numpy.ndarray[Any, Any]:
         """Return what is drawn in a box of the page, as rows of pixels of three bytes."""
         answer = self._call("Page.captureScreenshot", clip={**box, "scale": 1}, captureBeyondViewport=True)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.llmops.inference.plugins.module_utils._values import GIB, MIB
-from ansible_collections.llmops.inference.plugins.plugin_utils._html.svg import box, element, label, picture, svg_text
+from ansible_collections.llmops.inference.plugins.plugin_utils._html.svg import element, picture, svg_text
+from markupsafe import Markup
 
-BAR_WIDTH = 1000.0
 # In the order in which a bar shows them, with the words of its legend.
 COMPONENTS = {
     "weights": "weights",
@@ -20,14 +20,17 @@ COMPONENTS = {
     "transient": "transient",
     "persistent": "persistent",
     "graphs": "CUDA graphs",
-    "context": "context",
-    "nccl": "communication",
+    "context": "CUDA",
+    "nccl": "NCCL",
 }
 REST = {"others": "used by others", "reserve": "kept free", "slack": "slack"}
 LEGEND = {**COMPONENTS, **REST}
+# What takes the place of CUDA where a NUMA node is the device.
+_ON_A_CPU = {"context": "process"}
 
 _TOP, _HEIGHT, _AXIS = 26.0, 46.0, 22.0
-_GAP = 1.5
+# A text is shown on bars that are at least so wide, in pixels; style.css has a rule for each.
+_WIDTHS = (240, 480, 720, 960)
 
 
 @dataclass(frozen=True)
@@ -37,44 +40,45 @@ class Segment:
     service: str
     kind: str
     size: int
+    name: str
     source: str = ""
 
 
 def segments(device: Mapping[str, Any], services: Sequence[Mapping[str, Any]]) -> list[Segment]:
     """Return the parts of a device's memory; they sum to its total, unless more is refused than there is."""
+    names = LEGEND if not device["id"].startswith("numa:") else {**LEGEND, **_ON_A_CPU}
     found = []
     for service in services:
         if device["id"] not in service["devices"]:
             continue
         memory, source = service["memory"], service["memory_source"]
-        found += [Segment(service["name"], kind, memory[kind], source.get(kind, "")) for kind in COMPONENTS]
+        found += [
+            Segment(service["name"], kind, memory[kind], names[kind], source.get(kind, "")) for kind in COMPONENTS
+        ]
     # On the larger of two unlike devices a share holds more than the engine will use.
     unused = device["committed_bytes"] - sum(segment.size for segment in found)
-    found.append(Segment("", "others", device["used_by_others_bytes"]))
-    found.append(Segment("", "reserve", device["reserve_bytes"]))
-    found.append(Segment("", "slack", max(0, device["slack_bytes"] + unused)))
+    found.append(Segment("", "others", device["used_by_others_bytes"], names["others"]))
+    found.append(Segment("", "reserve", device["reserve_bytes"], names["reserve"]))
+    found.append(Segment("", "slack", max(0, device["slack_bytes"] + unused), names["slack"]))
     return [segment for segment in found if segment.size > 0]
 
 
-def memory_bar(device: Mapping[str, Any], services: Sequence[Mapping[str, Any]]) -> str:
-    """Return the picture of one device."""
+def memory_bar(device: Mapping[str, Any], services: Sequence[Mapping[str, Any]]) -> Markup:
+    """Return the picture of one device; lengths are shares of its width, so that texts keep their size on a phone."""
     parts = segments(device, services)
     whole = max(device["total_bytes"], sum(part.size for part in parts), 1)
-    scale = BAR_WIDTH / whole
-    drawn: list[str] = []
-    starts: dict[str, tuple[float, float]] = {}
-    x = 0.0
+    drawn: list[Markup] = []
+    ends: dict[str, tuple[float, float]] = {}
+    begin = 0.0
     for part in parts:
-        width = part.size * scale
-        drawn.append(_segment(part, x, width))
+        width = part.size / whole * 100
+        drawn.append(_segment(part, begin, width))
         if part.service:
-            begin = starts.get(part.service, (x, x))[0]
-            starts[part.service] = (begin, x + width)
-        x += width
-    names = [_bracket(name, *ends) for name, ends in starts.items()]
-    height = _TOP + _HEIGHT + _AXIS
+            ends[part.service] = (ends.get(part.service, (begin, begin))[0], begin + width)
+        begin += width
+    names = [_bracket(name, *of_name) for name, of_name in ends.items()]
     title = f"memory of {device['name']} {device['index']}"
-    return picture(BAR_WIDTH, height, title, *names, *drawn, *_axis(whole, scale))
+    return picture(title, *names, *drawn, *_axis(whole), width="100%", height=_TOP + _HEIGHT + _AXIS, class_="bar")
 
 
 def size_text(size: float) -> str:
@@ -82,44 +86,52 @@ def size_text(size: float) -> str:
     return f"{size / GIB:.1f} GiB" if size >= GIB / 10 else f"{size / MIB:.3g} MiB"
 
 
-def _segment(part: Segment, x: float, width: float) -> str:
-    words = [part.service, LEGEND[part.kind], size_text(part.size), part.source]
+def _segment(part: Segment, begin: float, width: float) -> Markup:
+    words = [part.service, part.name, size_text(part.size), part.source]
     hint = element("title", svg_text(" · ".join(word for word in words if word)))
-    gap = min(_GAP, width / 3)
-    rect = box(
-        x + gap / 2, _TOP, width - gap, _HEIGHT, hint, class_=f"seg {part.kind}", rx=min(3.0, width / 2),
+    rect = element(
+        "rect", hint, x=_percent(begin), y=_TOP, width=_percent(width), height=_HEIGHT, class_=f"seg {part.kind}",
         data_kind=part.kind, data_service=part.service, data_bytes=part.size,
     )  # fmt: skip
-    middle, size = x + width / 2, size_text(part.size)
-    if width >= _text_width(LEGEND[part.kind], size):
-        name = label(LEGEND[part.kind], middle, _TOP + 19, class_=f"in {part.kind}-ink")
-        return rect + name + label(size, middle, _TOP + 35, class_=f"in small {part.kind}-ink")
-    if width >= _text_width(size):
-        return rect + label(size, middle, _TOP + _HEIGHT / 2 + 4, class_=f"in small {part.kind}-ink")
-    return rect
+    size, middle, ink = size_text(part.size), begin + width / 2, f"in {part.kind}-ink"
+    with_name, alone = _shown(width, part.name, size), _shown(width, size)
+    if with_name is None:
+        return rect if alone is None else rect + _text(size, middle, _TOP + _HEIGHT / 2 + 4, f"{ink} small {alone}")
+    name = _text(part.name, middle, _TOP + 19, f"{ink} {with_name}")
+    return rect + name + _text(size, middle, _TOP + 35, f"{ink} small {with_name}")
 
 
-def _text_width(*words: str) -> float:
-    """How wide the longest of these needs its part of the bar to be."""
-    return max(len(word) for word in words) * 7.6 + 8
+def _shown(width: float, *words: str) -> str | None:
+    """Return the class of a text in that share of the bar; None where no bar is wide enough for the longest word."""
+    needed = (max(len(word) for word in words) * 7.6 + 8) * 100 / max(width, 0.01)
+    return next((f"from-{least}" for least in _WIDTHS if needed <= least), None)
 
 
-def _bracket(name: str, begin: float, end: float) -> str:
-    """The name of a service over its parts of the bar."""
-    line = element("path", d=f"M{begin + 1:.1f} {_TOP - 3} v-5 H{end - 1:.1f} v5", class_="bracket")
-    shown = name if len(name) * 7.2 < end - begin else name[: max(1, int((end - begin) / 7.2) - 1)] + "…"
-    return line + label(shown, (begin + end) / 2, _TOP - 12, class_="name")
+def _bracket(name: str, begin: float, end: float) -> Markup:
+    """Return the name of a service over its parts of the bar."""
+    line = element("line", x1=_percent(begin + 0.2), x2=_percent(end - 0.2), y1=_TOP - 5, y2=_TOP - 5, class_="bracket")
+    shown = _shown(end - begin, name)
+    return line if shown is None else line + _text(name, (begin + end) / 2, _TOP - 12, f"name {shown}")
 
 
-def _axis(whole: int, scale: float) -> list[str]:
+def _axis(whole: int) -> list[Markup]:
     gib = whole / GIB
     step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 1 << 20) if gib / step <= 10)
     y = _TOP + _HEIGHT
     drawn = []
     for number in range(int(gib // step) + 1):
-        x = number * step * GIB * scale
-        anchor = "start" if number == 0 else "end" if x > BAR_WIDTH - 30 else "middle"
-        drawn.append(element("path", d=f"M{x:.1f} {y + 2} v4", class_="tick"))
-        unit = " GiB" if number == 0 else ""
-        drawn.append(label(f"{number * step}{unit}", x, y + 18, class_="tick", text_anchor=anchor))
+        place = _percent(number * step * GIB / whole * 100)
+        drawn.append(element("line", x1=place, x2=place, y1=y + 2, y2=y + 6, class_="tick"))
+        anchor = "start" if number == 0 else "end" if number * step > gib * 0.95 else "middle"
+        unit, least = ("", "from-480") if number % 2 else (" GiB" if number == 0 else "", "from-240")
+        text = svg_text(f"{number * step}{unit}")
+        drawn.append(element("text", text, x=place, y=y + 19, class_=f"tick {least}", text_anchor=anchor))
     return drawn
+
+
+def _text(content: str, middle: float, y: float, class_: str) -> Markup:
+    return element("text", svg_text(content), x=_percent(middle), y=y, class_=class_)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.4f}%"

@@ -10,8 +10,8 @@ from typing import Any
 
 from ansible_collections.llmops.inference.plugins.plugin_utils._html.svg import box, element, label, picture, svg_text
 from ansible_collections.llmops.inference.plugins.plugin_utils._plan_page.memory_bar import size_text
+from markupsafe import Markup
 
-PICTURE_WIDTH = 1000.0
 LEVEL_WORDS = {
     "NVLINK": "NVLink",
     "PIX": "one PCIe switch",
@@ -22,42 +22,37 @@ LEVEL_WORDS = {
 }
 # Farther pairs are many and slow: the matrix has them.
 _ARCS = ("NVLINK", "PIX", "PXB", "PHB")
-_CHIP = 68.0
-_WIDEST_GAP = 120.0
+_CHIP = 72.0
+_STEP = 112.0
 
 
-def topology_picture(topology: Mapping[str, Any], services: Sequence[Mapping[str, Any]]) -> str:
+def topology_picture(topology: Mapping[str, Any], services: Sequence[Mapping[str, Any]]) -> Markup:
     """Return the picture of a host with GPUs; without any, of its NUMA nodes."""
     gpus = sorted(topology["gpus"], key=lambda gpu: (gpu["numa_node"] or 0, gpu["index"]))
     if not gpus:
         return _nodes_only(topology["numa_nodes"])
-    step = min(_CHIP + _WIDEST_GAP, PICTURE_WIDTH / len(gpus))
-    chip = min(_CHIP, step * 0.72)
-    left = (PICTURE_WIDTH - step * len(gpus)) / 2 + step / 2
-    centre = {gpu["index"]: left + place * step for place, gpu in enumerate(gpus)}
+    centre = {gpu["index"]: (place + 0.5) * _STEP for place, gpu in enumerate(gpus)}
     arcs = [link for link in topology["links"] if link["level"] in _ARCS]
-    rise = max((abs(centre[link["a"]] - centre[link["b"]]) for link in arcs), default=0) * 0.32
+    rise = max((abs(centre[link["a"]] - centre[link["b"]]) for link in arcs), default=0) * 0.2
     top = rise + 14
     by_device = _services_by_index(services)
-    drawn = _numa_boxes(gpus, centre, top, chip, step)
+    drawn = _numa_boxes(gpus, centre, top)
     drawn += [_arc(link, centre, top) for link in sorted(arcs, key=lambda link: -_ARCS.index(link["level"]))]
-    drawn += [_chip(gpu, centre[gpu["index"]], top, chip, by_device.get(gpu["index"], [])) for gpu in gpus]
-    return picture(PICTURE_WIDTH, top + chip + 52, "the GPUs of the host and the paths between them", *drawn)
+    drawn += [_chip(gpu, centre[gpu["index"]], top, by_device.get(gpu["index"], [])) for gpu in gpus]
+    name = "the GPUs of the host and the paths between them"
+    return picture(name, *drawn, width=len(gpus) * _STEP, height=top + _CHIP + 52)
 
 
-def matrix(topology: Mapping[str, Any]) -> str:
-    """Return all pairs as a table, a number after NVLink being its links."""
+def matrix(topology: Mapping[str, Any]) -> list[tuple[int, list[dict[str, str]]]]:
+    """Return a row per GPU: its index and its path to each GPU; [] for a host with fewer than two.
+
+    A path has ``shown``, ``level`` and ``hint``; a number after NV is the count of NVLinks.
+    """
     gpus = [gpu["index"] for gpu in topology["gpus"]]
-    if len(gpus) < 2:
-        return ""
     links = {(link["a"], link["b"]): link for link in topology["links"]}
-    heads = "".join(element("th", svg_text(f"GPU {index}"), scope="col") for index in gpus)
-    rows = [element("tr", element("th", " "), heads)]
-    for a in gpus:
-        cells = [element("th", svg_text(f"GPU {a}"), scope="row")]
-        cells += [_cell(links.get((min(a, b), max(a, b))), a == b) for b in gpus]
-        rows.append(element("tr", *cells))
-    return element("table", *rows, class_="matrix")
+    if len(gpus) < 2:
+        return []
+    return [(a, [_path(links.get((min(a, b), max(a, b))), a == b) for b in gpus]) for a in gpus]
 
 
 def levels_shown(topology: Mapping[str, Any]) -> dict[str, str]:
@@ -66,14 +61,12 @@ def levels_shown(topology: Mapping[str, Any]) -> dict[str, str]:
     return {level: meaning for level, meaning in LEVEL_WORDS.items() if level in present}
 
 
-def _cell(link: Mapping[str, Any] | None, same: bool) -> str:
+def _path(link: Mapping[str, Any] | None, same: bool) -> dict[str, str]:
     if same or link is None or link["level"] is None:
-        return element("td", svg_text("·" if same else "?"), class_="same")
+        return {"shown": "·" if same else "?", "level": "", "hint": ""}
     shown = f"NV{link['nvlink_count']}" if link["level"] == "NVLINK" and link["nvlink_count"] else link["level"]
     peer = f", peer access {link['p2p_read'].replace('_', ' ')}" if link["p2p_read"] else ""
-    return element(
-        "td", svg_text(shown), class_=f"level {link['level']}", title=f"over {LEVEL_WORDS[link['level']]}{peer}"
-    )
+    return {"shown": shown, "level": link["level"], "hint": f"over {LEVEL_WORDS[link['level']]}{peer}"}
 
 
 def _services_by_index(services: Sequence[Mapping[str, Any]]) -> dict[int, list[str]]:
@@ -84,17 +77,17 @@ def _services_by_index(services: Sequence[Mapping[str, Any]]) -> dict[int, list[
     return found
 
 
-def _arc(link: Mapping[str, Any], centre: Mapping[int, float], top: float) -> str:
+def _arc(link: Mapping[str, Any], centre: Mapping[int, float], top: float) -> Markup:
     begin, end = sorted((centre[link["a"]], centre[link["b"]]))
-    height = (end - begin) * 0.64  # of the control point: the curve rises to half of it
+    height = (end - begin) * 0.4  # of the control point: the curve rises to half of it
     path = f"M{begin:.1f} {top} Q{(begin + end) / 2:.1f} {top - height:.1f} {end:.1f} {top}"
     count = f" x{link['nvlink_count']}" if link["nvlink_count"] else ""
     hint = element("title", svg_text(f"GPU {link['a']} to {link['b']}: {link['level']}{count}"))
     return element("path", hint, d=path, class_=f"arc {link['level']}")
 
 
-def _chip(gpu: Mapping[str, Any], x: float, top: float, side: float, names: Sequence[str]) -> str:
-    health = gpu["health"]["status"]
+def _chip(gpu: Mapping[str, Any], x: float, top: float, names: Sequence[str]) -> Markup:
+    side, health = _CHIP, gpu["health"]["status"]
     state = "failed" if health == "failed" or gpu["mig_enabled"] else health
     words = [f"GPU {gpu['index']}", gpu["name"], gpu["uuid"], *gpu["health"]["reasons"]]
     hint = element("title", svg_text(" · ".join(str(word) for word in words if word)))
@@ -103,37 +96,33 @@ def _chip(gpu: Mapping[str, Any], x: float, top: float, side: float, names: Sequ
     drawn += label(gpu["index"], x, top + side / 2 + 2, class_="chip-index")
     drawn += label(memory, x, top + side / 2 + 18, class_="chip-memory")
     said = ", ".join(names) or ("not usable" if state == "failed" else "idle")
-    room = max(6, int(side * 1.35 / 6.4))
+    room = int(_STEP / 7)
     said = said if len(said) <= room else said[: room - 1] + "…"
     return drawn + label(said, x, top + side + 17, class_="chip-name")
 
 
-def _numa_boxes(
-    gpus: Sequence[Mapping[str, Any]], centre: Mapping[int, float], top: float, chip: float, step: float
-) -> list[str]:
+def _numa_boxes(gpus: Sequence[Mapping[str, Any]], centre: Mapping[int, float], top: float) -> list[Markup]:
     members: dict[Any, list[float]] = {}
     for gpu in gpus:
         members.setdefault(gpu["numa_node"], []).append(centre[gpu["index"]])
-    pad = min(14.0, (step - chip) / 2 - 1)
     drawn = []
     for node, places in members.items():
-        begin, end = min(places) - chip / 2 - pad, max(places) + chip / 2 + pad
-        drawn.append(box(begin, top - 10, end - begin, chip + 60, rx=14, class_="numa"))
+        begin, end = min(places) - _STEP / 2 + 3, max(places) + _STEP / 2 - 3
+        drawn.append(box(begin, top - 10, end - begin, _CHIP + 60, rx=14, class_="numa"))
         name = "" if node is None else f"NUMA node {node}"
-        drawn.append(label(name, (begin + end) / 2, top + chip + 40, class_="numa-name"))
+        drawn.append(label(name, (begin + end) / 2, top + _CHIP + 40, class_="numa-name"))
     return drawn
 
 
-def _nodes_only(nodes: Sequence[Mapping[str, Any]]) -> str:
+def _nodes_only(nodes: Sequence[Mapping[str, Any]]) -> Markup:
     if not nodes:
-        return ""
-    width = min(260.0, PICTURE_WIDTH / len(nodes) - 16)
-    left = (PICTURE_WIDTH - (width + 16) * len(nodes)) / 2
+        return Markup("")
+    width, gap = 220.0, 16.0
     drawn = []
     for place, node in enumerate(nodes):
-        x = left + place * (width + 16) + 8
-        drawn.append(box(x, 8, width, 78, rx=14, class_="numa"))
+        x = place * (width + gap)
+        drawn.append(box(x + 1, 8, width, 78, rx=14, class_="numa"))
         drawn.append(label(f"NUMA node {node['index']}", x + width / 2, 40, class_="chip-index"))
         said = f"{size_text(node['memory_total_bytes'])}, {len(node['cpus'])} CPUs"
         drawn.append(label(said, x + width / 2, 64, class_="chip-memory"))
-    return picture(PICTURE_WIDTH, 94, "the NUMA nodes of the host", *drawn)
+    return picture("the NUMA nodes of the host", *drawn, width=len(nodes) * (width + gap), height=94)

@@ -26,6 +26,7 @@ from ansible_collections.llmops.inference.plugins.plugin_utils._report.measures 
     latencies,
     metric,
 )
+from markupsafe import Markup
 
 # What Matplotlib is told, and the variable of the page's style that takes its place.
 _INK, _QUIET, _LINE = "#010101", "#020202", "#030303"
@@ -67,7 +68,7 @@ _RULES: Any = {
 }
 
 
-def latency_plot(name: str, found: Sequence[tuple[RunResult, ServiceResult]]) -> str | None:
+def latency_plot(name: str, found: Sequence[tuple[RunResult, ServiceResult]]) -> Markup | None:
     """Return the shares of requests within each latency, one bold line per side and a thin one per run."""
     sides = sides_of(run for run, service in found if service.requests)
     pooled = {
@@ -98,7 +99,7 @@ def latency_plot(name: str, found: Sequence[tuple[RunResult, ServiceResult]]) ->
         return _svg(figure, f"latency-{name}", f"Latency of {name}: share of requests within each time")
 
 
-def throughput_plot(runs: Sequence[RunResult]) -> str | None:
+def throughput_plot(runs: Sequence[RunResult]) -> Markup | None:
     """Return output tokens per second over the requests in flight, a point per run."""
     one = metric("output_tokens_per_second")
     points: dict[tuple[str | None, str, str], list[tuple[float, float]]] = {}
@@ -134,7 +135,7 @@ def throughput_plot(runs: Sequence[RunResult]) -> str | None:
         return _svg(figure, "throughput", "Output tokens per second against requests in flight")
 
 
-def memory_plot(device: str, runs: Sequence[RunResult]) -> str | None:
+def memory_plot(device: str, runs: Sequence[RunResult]) -> Markup | None:
     """Return the bytes in use on a device over the time of each run, under its budget and its total."""
     ordered = sorted(runs, key=lambda run: sides_of(runs).index(run.side))
     found = [(run, item) for run in ordered for item in run.memory if item.device == device and item.samples]
@@ -166,7 +167,7 @@ def memory_plot(device: str, runs: Sequence[RunResult]) -> str | None:
         return _svg(figure, f"memory-{device}", f"Memory of {last.name} over time, its budget and its total")
 
 
-def trend_plot(name: str, history: Sequence[tuple[RunResult, ServiceResult]], metrics: Sequence[str]) -> str | None:
+def trend_plot(name: str, history: Sequence[tuple[RunResult, ServiceResult]], metrics: Sequence[str]) -> Markup | None:
     """Return metrics of one service over the runs that were kept, with a line where a generation changed."""
     if len(history) < 2:
         return None
@@ -246,7 +247,7 @@ def _figure(width: float, height: float, columns: int, rows: int) -> Iterator[tu
         yield figure, figure.subplots(rows, columns, squeeze=False).ravel().tolist()
 
 
-def _svg(figure: Any, name: str, described: str) -> str:
+def _svg(figure: Any, name: str, described: str) -> Markup:
     """The picture as a part of a page: without a header, its names its own, its colours the page's."""
     prefix = re.sub(r"[^a-z0-9]+", "-", name.lower())
     file = io.StringIO()
@@ -268,7 +269,7 @@ def _svg(figure: Any, name: str, described: str) -> str:
         f'<svg {box[0] if box else ""} role="img" aria-label="{svg_text(described)}" class="plot" '
         'stroke-linejoin="round" xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
     )
-    return start + re.sub(r"\n\s*", "\n", drawn[drawn.index(">") + 1 :]).strip()
+    return Markup(start + re.sub(r"\n\s*", "\n", drawn[drawn.index(">") + 1 :]).strip())
 
 
 def _font(found: re.Match[str]) -> str:

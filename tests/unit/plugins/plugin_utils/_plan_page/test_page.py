@@ -29,6 +29,7 @@ from ansible_collections.llmops.inference.tests.unit.scene import (
     QWEN3_8B,
     QWEN3_32B,
     TINY,
+    YARN,
     box,
     node,
     planned,
@@ -36,6 +37,7 @@ from ansible_collections.llmops.inference.tests.unit.scene import (
     service,
 )
 
+RECORDED = Path(__file__).parents[4] / "gpu" / "topologies"
 HTML = "{http://www.w3.org/1999/xhtml}"
 SVG = "{http://www.w3.org/2000/svg}"
 PAIR = [service("medium", QWEN3_32B, gpus={"count": 2}), service("mini", QWEN3_8B), service("micro", QWEN3_1_7B)]
@@ -61,6 +63,10 @@ def bars(page: str) -> dict[str, list[ElementTree.Element]]:
     return {card.get("data-device", ""): [r for r in card.iter(f"{SVG}rect") if r.get("data-bytes")] for card in cards}
 
 
+def percent(part: ElementTree.Element, key: str) -> float:
+    return float(part.get(key, "").rstrip("%"))
+
+
 def box_names() -> list[str]:
     return sorted(path.name for path in BOXES.glob("*.box"))
 
@@ -80,8 +86,7 @@ def test_the_page_of_every_box_is_well_formed_and_its_bars_sum_to_the_memory(nam
             parts = drawn[device["id"]]
             assert sum(int(part.get("data-bytes", 0)) for part in parts) == device["total_bytes"]
             assert {part.get("data-service") for part in parts} >= set(device["services"])
-            ends = [float(part.get("x", 0)) + float(part.get("width", 0)) for part in parts]
-            assert max(ends) <= 1000
+            assert max(percent(part, "x") + percent(part, "width") for part in parts) <= 100.001
 
 
 def test_parts_are_as_long_as_their_bytes() -> None:
@@ -90,7 +95,7 @@ def test_parts_are_as_long_as_their_bytes() -> None:
     kinds = {part.get("data-kind"): part for part in parts}
     assert set(kinds) >= {"kv_cache", "context", "others", "slack"}
     for part in parts:
-        assert float(part.get("width", 0)) == pytest.approx(int(part.get("data-bytes", 0)) / (24 * GIB) * 1000, abs=1.6)
+        assert percent(part, "width") == pytest.approx(int(part.get("data-bytes", 0)) / (24 * GIB) * 100, abs=1e-4)
 
 
 def test_on_unlike_devices_each_bar_has_its_own_length() -> None:
@@ -114,8 +119,55 @@ def test_a_refusal_is_on_the_page_with_its_arithmetic_and_what_fits() -> None:
     said = text_of(plan_html({"h": host}))
     assert "1 refused" in said
     assert "medium: GPU 0 has no room for it" in said
-    assert "weights 61.02 GiB" in said
+    arithmetic = host["plan"]["refusals"][0]["arithmetic"]
+    assert "medium needs weights 61.0" in arithmetic
+    assert arithmetic in said
     assert "What fits: Buy another card." in said
+
+
+def test_the_page_opens_with_the_answer_and_warnings_follow() -> None:
+    topology = Topology.from_dict(json.loads((RECORDED / "h100-80gb.json").read_text()))
+    host = described(topology, service("mini", QWEN3_8B, rope=YARN, max_model_len=131072))
+    said = text_of(plan_html({"h": host}))
+    planned_service = host["plan"]["services"][0]
+    share = f"{planned_service['gpu_memory_utilization']:.4f} of the card"
+    answer = f"mini: 131,072 tokens fit, about 3.4 such requests at once; {share}"
+    bytes_of_a_token = 36 * 2 * 8 * 128 * 2  # layers, keys and values, heads, head_dim, bytes of bfloat16
+    assert planned_service["memory"]["kv_cache"] / bytes_of_a_token / 131072 == pytest.approx(3.4, abs=0.05)
+    places = [said.index(text) for text in (answer, "Warning: mini: YaRN is static", "GPU 0 · NVIDIA H100")]
+    assert places == sorted(places)
+
+
+def test_a_service_that_does_not_fit_is_answered_with_the_missing_bytes() -> None:
+    host = described(box(24), service("medium", QWEN3_32B), service("micro", QWEN3_1_7B, max_model_len=40960))
+    refusal = host["plan"]["refusals"][0]
+    missing = (refusal["needed_bytes"] - refusal["available_bytes"]) / GIB
+    said = text_of(plan_html({"h": host}))
+    assert f"medium: does not fit: {missing:.1f} GiB are missing on a device" in said
+    assert said.index("does not fit") < said.index("Refused: medium: GPU 0 has no room for it")
+
+
+def test_requests_at_once_are_no_more_than_the_engine_takes() -> None:
+    host = described(box(80), service("mini", QWEN3_1_7B, max_model_len=1024, max_num_seqs=4))
+    assert "1,024 tokens fit, about 4 such requests at once" in text_of(plan_html({"h": host}))
+
+
+def test_both_sizes_of_one_card_are_explained() -> None:
+    said = text_of(plan_html({"h": described(read_box(BOXES / "reference.box"), *reference_layout())}))
+    assert "79.1 GiB to divide · 79.6 GiB by nvidia-smi, 0.5 GiB of it kept by the driver" in said
+    assert "Memory in this picture is what nvidia-smi shows" in said
+    assert "nvidia-smi" not in text_of(plan_html({"h": described(box(80), service("mini", QWEN3_8B))}))
+
+
+def test_context_means_tokens_alone() -> None:
+    page = plan_html({"h": described(box(80), service("mini", QWEN3_8B))})
+    shown = {element.text for element in parsed(page).iter(f"{HTML}th")}
+    assert "context, tokens" in shown
+    assert "CUDA 1.3 GiB" in text_of(page)
+    assert not re.search(r"context \d", text_of(page))
+    on_cpu = described(node(24, 20), service("mini", TINY), accelerator="cpu", gpu_memory_budget=0.5)
+    assert "process" in text_of(plan_html({"h": on_cpu}))
+    assert "CUDA" not in text_of(plan_html({"h": on_cpu}))
 
 
 def test_names_from_outside_are_text_on_the_page() -> None:

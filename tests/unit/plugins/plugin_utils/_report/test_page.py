@@ -20,6 +20,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.llmops.inference.plugins.filter.report_html import report_html
 from ansible_collections.llmops.inference.plugins.filter.result_report import result_report
 from ansible_collections.llmops.inference.tests.unit.browser import assert_shows, opened
+from ansible_collections.llmops.inference.tests.unit.legibility import COLOURS, WIDTHS, unreadable
 from ansible_collections.llmops.inference.tests.unit.measured import LOAD, eventful, run, service, turns
 
 HTML = "{http://www.w3.org/1999/xhtml}"
@@ -142,11 +143,12 @@ def test_in_a_browser_no_plot_is_empty_and_nothing_is_complained_of(page: str, t
     assert_shows(file, 8, colours)
 
 
-def test_on_a_narrow_screen_the_page_does_not_run_over(page: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("colours", COLOURS)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_can_be_read(page: str, tmp_path: Path, width: int, colours: str) -> None:
     file = tmp_path / "report.html"
     file.write_text(page, encoding="utf-8")
-    with opened(file, width=480) as shown:
-        assert shown.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert unreadable(file, width, colours) == []
 
 
 def test_the_browser_test_would_notice_a_complaint_and_an_empty_plot(tmp_path: Path) -> None:
