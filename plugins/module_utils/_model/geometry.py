@@ -129,7 +129,13 @@ def _read(config: Config, beside: Mapping[str, Any] | None) -> Geometry:
     towers: tuple[Module, ...] = ()
     cache: tuple[CacheLayers, ...] = ()
     settings = config.get("quantization_config", config.get("compression_config"))
-    quantization = read_quantization(settings, beside, config.where, config.get("expert_dtype"))
+    stated_bytes = config.size("weights_bytes", highest=1 << 50) or None
+    try:
+        quantization = read_quantization(settings, beside, config.where, config.get("expert_dtype"))
+    except InferenceError:
+        if stated_bytes is None:
+            raise
+        quantization = None  # the bytes that it would tell are stated
     if structured:
         for key, highest in STRUCTURE.items():
             config.size(key, needed=True, highest=highest)
@@ -158,7 +164,7 @@ def _read(config: Config, beside: Mapping[str, Any] | None) -> Geometry:
         vocab_size=config.size("vocab_size", highest=1 << 24),
         tie_word_embeddings=_tied(config),
         parameters=config.size("parameters", highest=1 << 50) or None,
-        weights_bytes=config.size("weights_bytes", highest=1 << 50) or None,
+        weights_bytes=stated_bytes,
         kv_bytes_per_token=stated_cache,
         kv_bytes_per_token_ranks=config.size("kv_bytes_per_token_ranks", highest=1 << 10),
         kv_bytes_per_token_dtype=_stated_dtype(config),

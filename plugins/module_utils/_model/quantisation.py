@@ -186,8 +186,8 @@ def read_quantization(
     reader = _READERS.get(str(method).lower().replace("_", "-"))
     if reader is None:
         raise InferenceError(
-            f"{where}: quantization {shown(method)} is none of {', '.join(sorted(_READERS))}. Read the weights from "
-            "their files, or state weights_bytes and leave quantization_config out of the service's geometry."
+            f"{where}: quantization {shown(method)} is none of {', '.join(sorted(_READERS))}. State "
+            "weights_bytes in the service's geometry."
         )
     found = reader(settings, str(method).lower(), where)
     if expert_type == "fp4" and not found.named:  # experts narrower than the rest
