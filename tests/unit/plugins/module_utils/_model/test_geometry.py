@@ -216,7 +216,7 @@ def test_a_config_that_contradicts_itself_is_refused_with_both_values_and_the_us
         ({"num_experts": -8}, "num_experts must be a whole number from 0"),
         ({"num_experts": 8, "shared_expert_intermediate_size": -1}, "shared_expert_intermediate_size"),
         ({"vision_config": {"depth": -3, "hidden_size": 4}}, "visual states depth -3"),
-        ({"quantization_config": {"quant_method": "magic"}}, "quantization 'magic' is none of.*state weights_bytes"),
+        ({"quantization_config": {"quant_method": "magic"}}, "quantization 'magic' is none of.*State weights_bytes"),
         ({"quantization_config": {"quant_method": "modelopt", "quant_algo": "FP3"}}, "algorithm 'FP3' is none of"),
         ({"quantization_config": {"quant_method": "awq", "bits": 99}}, "bits must be from 1 to 16, not 99"),
     ],
