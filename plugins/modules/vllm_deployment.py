@@ -326,8 +326,8 @@ from typing import Any, Callable
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.llmops.inference.plugins.module_utils._arguments import HOST_OPTIONS, PLAN_OPTIONS
 from ansible_collections.llmops.inference.plugins.module_utils._deploy import kept
-from ansible_collections.llmops.inference.plugins.module_utils._deploy.changes import Changes
-from ansible_collections.llmops.inference.plugins.module_utils._deploy.desired import Desired, desired, kept_desired
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.changes import Changes, Desired
+from ansible_collections.llmops.inference.plugins.module_utils._deploy.desired import desired, kept_desired
 from ansible_collections.llmops.inference.plugins.module_utils._deploy.diff import disk_differences
 from ansible_collections.llmops.inference.plugins.module_utils._deploy.host import Host
 from ansible_collections.llmops.inference.plugins.module_utils._deploy.rows import deployed_rows

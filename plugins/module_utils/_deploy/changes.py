@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .._engine.api import Completion
+from .._generation.files import File, tickets
 from .._generation.unit_links import Links
 from .._host.systemd import UnitState
+from .._plan.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -85,3 +87,20 @@ def decide(
             answers[name] = now.brought
     remove = sorted(name for name in observed if name not in wanted)
     return Changes(files, start, restart, remove, links or {}, interrupted=interrupted, answers=answers)
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What a host shall become: the plan, and the files of the generation that carries it out.
+
+    ``number`` is that of a generation that is kept, whose plan is None where another version of the collection made it.
+    """
+
+    plan: Plan | None
+    files: Mapping[str, File]
+    number: int | None = None
+
+    @property
+    def order(self) -> list[str]:
+        """Its services in start order."""
+        return [planned.name for planned in self.plan.services] if self.plan else sorted(tickets(self.files))

@@ -6,14 +6,11 @@
 from __future__ import annotations
 
 import pwd
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 from .._arguments import settings_from
 from .._engine.installed import read_engine
 from .._errors import InferenceError, NotInstalledError
-from .._generation.files import File, tickets
 from .._generation.serving import read_plan
 from .._host.network import read_interfaces
 from .._host.podman import refuse_undescribed
@@ -26,28 +23,10 @@ from .._render import generation, mounts, quadlet
 from .._render.engine_config import check_engine_args
 from . import kept
 from .active_plan import plan_that_stays
+from .changes import Desired
+from .host import Host
 from .inputs import read_models, read_usable_topology, read_used_by_others
 from .programs import sources
-
-if TYPE_CHECKING:
-    from .host import Host
-
-
-@dataclass(frozen=True)
-class Desired:
-    """What a host shall become: the plan, and the files of the generation that carries it out.
-
-    ``number`` is that of a generation that is kept, whose plan is None where another version of the collection made it.
-    """
-
-    plan: Plan | None
-    files: Mapping[str, File]
-    number: int | None = None
-
-    @property
-    def order(self) -> list[str]:
-        """Its services in start order."""
-        return [planned.name for planned in self.plan.services] if self.plan else sorted(tickets(self.files))
 
 
 def desired(host: Host) -> Desired:

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .._generation.files import File
-from .changes import Changes
-from .desired import Desired
+from .changes import Changes, Desired
 from .host import Host
 
 

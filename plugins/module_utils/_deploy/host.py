@@ -23,9 +23,8 @@ from .._host.podman import Podman
 from .._host.systemd import RunCommand, Systemd
 from .._incidents.journal import Journal
 from .._places import Paths
-from .changes import Changes
+from .changes import Changes, Desired
 from .deployment import Deployment
-from .desired import Desired
 
 
 class Host:
