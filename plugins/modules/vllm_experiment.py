@@ -10,7 +10,8 @@ DOCUMENTATION = r"""
 module: vllm_experiment
 short_description: Choose the next step of a comparison or a search on a host
 version_added: 1.1.0
-author: The llmops.inference maintainers
+author:
+  - The llmops.inference maintainers (@llmops)
 description:
   - Takes the result of a step and returns the next step. The role P(llmops.inference.vllm_experiment#role) carries the
     steps out, and calls this module after each of them. Use the role; the module is a part of it.

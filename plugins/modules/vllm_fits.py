@@ -201,14 +201,3 @@ lines:
   type: list
   elements: str
 """
-
-from ansible.module_utils.basic import AnsibleModule
-
-
-def main() -> None:
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    module.fail_json(msg="vllm_fits runs on the controller, as the action plugin of this name; call it by a task.")
-
-
-if __name__ == "__main__":
-    main()

@@ -152,7 +152,7 @@ class StubAwx:
     def _fits(self, item: dict[str, Any], key: str, value: str) -> bool:
         if key in ("page_size", "type"):
             return True
-        field, _, of_parent = key.partition("__")
+        field, _separator, of_parent = key.partition("__")
         if not of_parent:
             return str(item.get(field)) == value
         parent = self.objects.get(PARENTS[field], {}).get(int(item.get(field, 0)), {})

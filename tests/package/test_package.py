@@ -26,7 +26,8 @@ CONTENT = {
 }
 # What lies around in a checkout that somebody works in.
 LEFT_AROUND = (".venv/pyvenv.cfg", ".mypy_cache/1", "build/log", "plan.html", "plugins/modules/__pycache__/m.pyc")
-LARGEST_PACKAGE = 600_000
+LARGEST_PACKAGE = 850_000
+# Galaxy's own list of all files grows with their number.
 LARGEST_FILE = 100_000
 TOPOLOGY = ROOT / "tests" / "gpu" / "topologies" / "h100-80gb.json"
 
@@ -88,7 +89,9 @@ def test_the_package_holds_what_a_user_needs_and_nothing_else(package: Path) -> 
     assert {Path(member.name).parts[0] for member in files} - {"CHANGELOG.rst"} == CONTENT - {"CHANGELOG.rst"}
     assert not [member.name for member in files if "__pycache__" in member.name or member.name.endswith(".html")]
     assert {member.name for member in files if member.name.startswith("changelogs/")} == {"changelogs/changelog.yaml"}
-    assert not [(member.name, member.size) for member in files if member.size > LARGEST_FILE]
+    assert not [
+        (member.name, member.size) for member in files if member.size > LARGEST_FILE and member.name != "FILES.json"
+    ]
 
 
 def test_the_package_is_small(package: Path) -> None:
@@ -136,6 +139,12 @@ def test_every_playbook_is_found_by_its_full_name(user: dict[str, str]) -> None:
     assert shown.count("playbook: ") == len(playbooks)
 
 
+def _added(module: Path) -> str:
+    """Return the version that a module says it came with."""
+    documentation = module.read_text(encoding="utf-8").partition('DOCUMENTATION = r"""')[2].partition('"""')[0]
+    return str(yaml.safe_load(documentation)["version_added"])
+
+
 def test_a_release_is_one_command_and_tells_of_every_change(tmp_path: Path) -> None:
     checkout = tmp_path / "ansible_collections" / "llmops" / "inference"
     copy_checkout(checkout)
@@ -159,7 +168,7 @@ def test_a_release_is_one_command_and_tells_of_every_change(tmp_path: Path) -> N
             for line in [lines] if isinstance(lines, str) else lines:
                 assert json.dumps(line)[1:-1] in written
     named = {plugin["name"] for made in content.values() for plugin in made.get("modules", [])}
-    assert named == {path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")}
+    assert named == {path.stem for path in (ROOT / "plugins" / "modules").glob("*.py") if _added(path) in content}
     assert not list((checkout / "changelogs" / "fragments").glob("*.yml")), "what was told is not told again"
     assert f"v{new}" in (checkout / "CHANGELOG.rst").read_text(encoding="utf-8")
 

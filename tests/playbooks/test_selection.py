@@ -49,7 +49,7 @@ def test_without_tags_everything_is_deployed_and_nothing_is_only_planned_or_meas
 
 
 def test_the_tag_plan_plans_and_changes_nothing() -> None:
-    assert [task.partition("\t")[0] for task in tasks("--tags", "plan")] == ["Plan the layout"]
+    assert [task.partition("\t")[0] for task in tasks("--tags", "plan")] == ["Check every layout", "Plan the layout"]
     service = {"name": "mini", "model": "/models/mini", "port": 8002, "max_model_len": "fit", "geometry": QWEN3_8B}
     variables = {
         "vllm_services_layout": [service],

@@ -309,7 +309,7 @@ def _harmless(report: OnStep) -> OnStep:
 
 def _insisted(step: Callable[[], _T]) -> _T:
     """Return what a step of a rollback returns that nothing can do without; a disk has a few seconds to recover."""
-    for _ in range(_INSISTENCE - 1):
+    for _attempt in range(_INSISTENCE - 1):
         with contextlib.suppress(InferenceError, OSError):
             return step()
         time.sleep(_POLL_SECONDS)

@@ -39,7 +39,7 @@ def desired(host: Host) -> Desired:
         check_engine_args(service, engine)
     models = read_models(services)
     _check_access(host, (service.model for service in services))
-    _, topology = read_usable_topology(params, host.journal)
+    topology = read_usable_topology(params, host.journal)[1]
     made = plan_that_stays(host.store, host.record, inputs_digest(services, topology, models, settings))
     if made is None:
         others = read_used_by_others(topology, settings.accelerator)

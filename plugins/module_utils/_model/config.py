@@ -210,7 +210,7 @@ MOST_LIST_ENTRIES = 10_000  # of any list; no model has as many layers
 
 def _text_parts(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the nested language parts, outermost first."""
-    for _ in range(NESTING):
+    for _depth in range(NESTING):
         name = next((name for name in TEXT_PARTS if isinstance(config.get(name), Mapping)), None)
         if name is None:
             return

@@ -103,7 +103,7 @@ def _by_layer(patterns: tuple[str, ...]) -> Patterns:
 def _found(names: Sequence[str], patterns: Patterns) -> int | None:
     """Return the place of the first pattern that one of the names matches."""
     head = _after_layer(names[0])[0]
-    for key in {head, ""}:
+    for key in dict.fromkeys((head, "")):
         for place, pattern in patterns.get(key, ()):
             if any(matches(pattern, name) for name in names):
                 return place

@@ -153,8 +153,7 @@ def lay_out(layers: Sequence[CacheLayers], terms: Terms) -> KvCache:
 
 
 def _page(kept: CacheLayers, terms: Terms) -> _Page:
-    if kept.kind == STATE:
-        assert kept.state is not None
+    if kept.state is not None:
         return _Page(kept, terms.block_tokens, kept.state.bytes(terms.ranks, terms.state_bytes, terms.recurrent_bytes))
     tokens = terms.block_tokens
     return _Page(kept, tokens, -(-tokens // kept.ratio) * kept.token_bytes(terms.ranks, terms.value_bytes))

@@ -26,7 +26,7 @@ from ansible_collections.llmops.inference.plugins.module_utils._model.checkpoint
 )
 from ansible_collections.llmops.inference.plugins.module_utils._values import shown
 
-from .http import HubClient, RefusedError
+from .web import HubClient, RefusedError
 
 PUBLIC = "https://huggingface.co"
 SECONDS = 60.0  # for everything together

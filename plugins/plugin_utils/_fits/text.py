@@ -43,8 +43,7 @@ def _certainty(answer: Mapping[str, Any]) -> Iterator[str]:
     model = answer["model"]
     note = f": {model['note']}" if model["note"] else ""
     yield f"Weights: {_WEIGHTS.get(model['weights'], model['weights'])}{note}."
-    for label in dict.fromkeys(card["label"] for card in answer["cards"]):
-        card = next(card for card in answer["cards"] if card["label"] == label)
+    for label, card in {card["label"]: card for card in reversed(answer["cards"])}.items():
         total, reserved = (card[key] >> 20 for key in ("memory_total_bytes", "memory_reserved_bytes"))
         yield (
             f"{label}: {total} MiB by nvidia-smi ({card['memory_total_source']}), "

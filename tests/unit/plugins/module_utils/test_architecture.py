@@ -77,7 +77,7 @@ def trespasses(root: Path) -> list[str]:
     for path in sorted(root.glob("_*/*.py")):
         package = path.parent.name
         for found in imports(path, root):
-            other, _, module = found.partition("/")
+            other, _slash, module = found.partition("/")
             if not module or other == package:
                 continue
             where = f"{package}/{path.name} imports {found}"

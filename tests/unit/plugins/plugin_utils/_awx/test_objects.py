@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -30,9 +31,9 @@ VERSION: dict[str, Any] = {
 QUESTIONS = [PROFILE, VERSION]
 
 
-def written(questions: list[dict[str, Any]] = QUESTIONS, **about: Any) -> dict[str, Any]:
+def written(questions: Sequence[dict[str, Any]] = tuple(QUESTIONS), **about: Any) -> dict[str, Any]:
     """The survey as a first run hands it over."""
-    spec: dict[str, Any] = awx_survey(questions, **about)["spec"]
+    spec: dict[str, Any] = awx_survey(list(questions), **about)["spec"]
     return copy.deepcopy(spec)
 
 

@@ -10,17 +10,17 @@ import re
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._model.checkpoint import INDEX, read_checkpoint
 from ansible_collections.llmops.inference.plugins.module_utils._model.model import checkpoint_from_geometry
-from ansible_collections.llmops.inference.plugins.plugin_utils._fits import http, hub
+from ansible_collections.llmops.inference.plugins.plugin_utils._fits import hub, web
 from ansible_collections.llmops.inference.plugins.plugin_utils._fits.model import Model, read_model
 from ansible_collections.llmops.inference.tests.unit.hub_server import Server
 from ansible_collections.llmops.inference.tests.unit.scene import TINY, named_tensors, write_safetensors
+from web.server import BaseHTTPRequestHandler
 
 SECRET = "hf_never-to-be-shown"
 NAME = "small/tiny"
@@ -167,9 +167,9 @@ def test_the_token_follows_a_redirect_of_the_same_server(model: Server) -> None:
 
 def test_redirects_without_end_are_not_followed(model: Server) -> None:
     model.odd["config.json"] = lambda request: model.send(request, 302, b"", {"Location": f"{request.path}x"})
-    assert f"more than {http.MOST_REDIRECTS} times" in refusal(model)
+    assert f"more than {web.MOST_REDIRECTS} times" in refusal(model)
     model.odd["config.json"] = lambda request: model.send(request, 302, b"", {"Location": request.path})
-    assert f"more than {http.MOST_REDIRECTS} times" in refusal(model)
+    assert f"more than {web.MOST_REDIRECTS} times" in refusal(model)
 
 
 def test_a_redirect_leads_to_no_file_and_not_from_https_to_http(model: Server) -> None:
@@ -177,7 +177,7 @@ def test_a_redirect_leads_to_no_file_and_not_from_https_to_http(model: Server) -
     assert "to an address that is not http or https" in refusal(model)
     request = urllib.request.Request("https://hub.example/a", headers={"Authorization": SECRET})
     with pytest.raises(OSError, match="not https"):
-        http._Redirects().redirect_request(request, None, 302, "", {}, "http://hub.example/a")
+        web._Redirects().redirect_request(request, None, 302, "", {}, "http://hub.example/a")
 
 
 # Refusals
