@@ -10,6 +10,7 @@ import re
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,6 @@ from ansible_collections.llmops.inference.plugins.plugin_utils._fits import hub,
 from ansible_collections.llmops.inference.plugins.plugin_utils._fits.model import Model, read_model
 from ansible_collections.llmops.inference.tests.unit.hub_server import Server
 from ansible_collections.llmops.inference.tests.unit.scene import TINY, named_tensors, write_safetensors
-from web.server import BaseHTTPRequestHandler
 
 SECRET = "hf_never-to-be-shown"
 NAME = "small/tiny"
