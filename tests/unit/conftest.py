@@ -12,10 +12,11 @@ from pathlib import Path
 
 from hypothesis import settings
 
-# What a test of the controller's or the gateway's code imports, and no test of a host's.
+# Imports of tests of the controller's, the gateway's or the benchmarks' code, and of no test of a host's.
 CONTROLLER_CODE = re.compile(
     r"^from ansible(\.(?!module_utils)"
-    r"|_collections\.llmops\.inference\.plugins\.(action|filter|inventory|lookup|plugin_utils))|^import lupa",
+    r"|_collections\.llmops\.inference\.plugins\.(action|filter|inventory|lookup|plugin_utils)"
+    r"|_collections\.llmops\.inference\.tests\.bench)|^import lupa",
     re.MULTILINE,
 )
 
