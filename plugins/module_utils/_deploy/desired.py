@@ -20,7 +20,7 @@ from .._plan.layout import Service, parse_layout
 from .._plan.plan import Plan
 from .._plan.planner import inputs_digest, plan
 from .._render import generation, mounts, quadlet
-from .._render.engine_config import check_engine_args
+from .._render.engine_config import check_architecture, check_engine_args
 from . import kept
 from .active_plan import plan_that_stays
 from .changes import Desired
@@ -38,6 +38,8 @@ def desired(host: Host) -> Desired:
     for service in services:
         check_engine_args(service, engine)
     models = read_models(services)
+    for service in services:
+        check_architecture(service, models[service.name].geometry.architecture, engine)
     _check_access(host, (service.model for service in services))
     topology = read_usable_topology(params, host.journal)[1]
     made = plan_that_stays(host.store, host.record, inputs_digest(services, topology, models, settings))

@@ -134,6 +134,7 @@ class Engine:
     image: str | None = None
     ray: str | None = None  # the version of Ray beside it
     numbers: frozenset[str] = frozenset()  # flags that take a number; empty in the record of an older version
+    architectures: frozenset[str] = frozenset()  # model classes that it runs; empty where its record does not tell
 
     @property
     def executable(self) -> str:
@@ -167,10 +168,13 @@ def read_engine(root: str, version: str | None, accelerator: str, image: str | N
             "llmops.inference.vllm_runtime for this version, or choose an installed one"
         )
     _refuse_other_accelerator(record, str(directory), version, accelerator)
-    flags, numbers = frozenset(record["flags"]), frozenset(record.get("numbers", ()))
-    return Engine(
-        version, record["distribution"], accelerator, str(directory), flags, ray=record.get("ray"), numbers=numbers
-    )
+    flags, told = frozenset(record["flags"]), _told(record)
+    return Engine(version, record["distribution"], accelerator, str(directory), flags, ray=record.get("ray"), **told)
+
+
+def _told(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sets of names that the record of an older version does not have."""
+    return {name: frozenset(record.get(name, ())) for name in ("numbers", "architectures")}
 
 
 def _read_image(root: str, version: str, accelerator: str, image: str) -> Engine:
@@ -187,8 +191,8 @@ def _read_image(root: str, version: str, accelerator: str, image: str) -> Engine
             "or the image of that version"
         )
     _refuse_other_accelerator(record, image, version, accelerator)
-    flags, numbers = frozenset(record["flags"]), frozenset(record.get("numbers", ()))
-    return Engine(version, record["distribution"], accelerator, "", flags, record["image"], numbers=numbers)
+    flags, told = frozenset(record["flags"]), _told(record)
+    return Engine(version, record["distribution"], accelerator, "", flags, record["image"], **told)
 
 
 def _refuse_other_accelerator(record: Mapping[str, Any], place: str, version: str, accelerator: str) -> None:

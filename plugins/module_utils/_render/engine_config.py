@@ -59,6 +59,24 @@ def check_engine_args(service: Service, engine: Engine) -> None:
         )
 
 
+def check_architecture(service: Service, architecture: str, engine: Engine) -> None:
+    """Refuse a model class that the installed engine does not run; InferenceError names the nearest ones.
+
+    An engine whose record does not tell, and a model that brings its own code, pass.
+    """
+    brings_code = service.engine_args.get("trust-remote-code") is True
+    if not engine.architectures or architecture in engine.architectures or brings_code:
+        return
+    near = difflib.get_close_matches(architecture, sorted(engine.architectures), n=3, cutoff=0.6)
+    hint = f"nearest: {', '.join(near)}" if near else "no name is similar"
+    raise InferenceError(
+        f"service '{service.name}': {engine.distribution} {engine.version} does not run the architecture "
+        f"'{architecture}' ({hint}); install a newer engine, or choose another model",
+        service=service.name,
+        architecture=architecture,
+    )
+
+
 def config(service: Service, planned: PlannedService, engine: Engine) -> dict[str, Any]:
     """The engine's configuration as a mapping of flag names, in the order of the file.
 

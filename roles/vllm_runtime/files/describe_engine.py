@@ -22,6 +22,8 @@ from typing import Any
 
 # Said of an engine that the role did not install, and that it therefore never deletes.
 ADOPTED = "--adopted"
+# The classes of transformers that its models are made of.
+MODEL_CLASSES = ("Model", "ForCausalLM", "ForConditionalGeneration", "ForImageTextToText", "ForSequenceClassification")
 
 
 def serve_flags() -> tuple[list[str], list[str]]:
@@ -45,6 +47,21 @@ def serve_flags() -> tuple[list[str], list[str]]:
     (parser,) = [command.subparser_init(commands) for command in serve.cmd_init()]
     flags = {option[2:]: action for action in parser._actions for option in action.option_strings if option[:2] == "--"}
     return sorted(flags), sorted(flag for flag, action in flags.items() if takes_number(action))
+
+
+def architectures() -> list[str]:
+    """Return the model classes that this engine runs: its own, and those that it takes from transformers, sorted.
+
+    Empty where the engine does not tell; nothing is then refused for its architecture.
+    """
+    try:
+        import transformers  # noqa: PLC0415  (as above)
+        from vllm.model_executor.models import ModelRegistry  # noqa: PLC0415
+
+        own = set(ModelRegistry.get_supported_archs())
+    except Exception:
+        return []  # another engine's words, which may fail in any way
+    return sorted(own | {name for name in dir(transformers) if name.endswith(MODEL_CLASSES)})
 
 
 def takes_number(action: argparse.Action) -> bool:
@@ -111,6 +128,7 @@ def main() -> None:
     if ADOPTED in sys.argv:
         description["ray"] = installed("ray")
     description["flags"], description["numbers"] = serve_flags()
+    description["architectures"] = architectures()
     description["python"] = platform.python_version()
     description["version"] = importlib.metadata.version(description["distribution"])
     temporary = destination + ".new"

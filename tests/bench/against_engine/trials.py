@@ -261,7 +261,7 @@ def _memory_of_others(gib: float) -> Iterator[None]:
         holder.wait()
 
 
-def machine(version: str, models: Mapping[str, Checkpoint], topology: Topology) -> dict[str, Any]:
+def machine(version: str, services: Sequence[Service], topology: Topology) -> dict[str, Any]:
     """Return what the rows have in common."""
     processor = next(
         (
@@ -272,6 +272,7 @@ def machine(version: str, models: Mapping[str, Checkpoint], topology: Topology) 
         "unknown",
     )
     node = topology.numa_nodes[0]
+    models = read_models(services)
     return {
         "engine_version": version,
         "date": time.strftime("%Y-%m-%d"),
@@ -279,14 +280,14 @@ def machine(version: str, models: Mapping[str, Checkpoint], topology: Topology) 
         "cpus": list(node.cpus),
         "total_bytes": node.memory_total_bytes,
         "models": {
-            name: {
+            service.name: {
                 "geometry": {
-                    **{key: value for key, value in vars(model.geometry).items() if value},
-                    "weights_bytes": model.rank_weights(1),
+                    **json.loads(Path(service.model, "config.json").read_text(encoding="utf-8")),
+                    "weights_bytes": models[service.name].rank_weights(1),
                 },
-                "fingerprint": model.fingerprint,
+                "fingerprint": models[service.name].fingerprint,
             }
-            for name, model in models.items()
+            for service in services
         },
     }
 
@@ -308,8 +309,8 @@ def main() -> None:
         engine = read_engine("/opt/vllm", arguments.engine_version, "cpu")
         engines = Engines(engine, directory, warm=not arguments.cold)
         trials = Trials(engines, engine.version, CalibrationStore(str(directory / "calibration")), directory)
-        models = read_models(parse_layout([item.layout[0] for item in list(calibrating())[::2]], "cpu"))
-        print(json.dumps(machine(engine.version, models, topology)), flush=True)
+        services = parse_layout([item.layout[0] for item in list(calibrating())[::2]], "cpu")
+        print(json.dumps(machine(engine.version, services, topology)), flush=True)
         try:
             for item in calibrating_for(chosen):
                 print(json.dumps({**trials.take(item, record=True), "cold": arguments.cold}), flush=True)

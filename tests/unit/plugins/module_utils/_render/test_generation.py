@@ -21,7 +21,10 @@ from ansible_collections.llmops.inference.plugins.module_utils._generation.files
 from ansible_collections.llmops.inference.plugins.module_utils._gpu.health import DEFAULT_ANSWERS
 from ansible_collections.llmops.inference.plugins.module_utils._places import Paths
 from ansible_collections.llmops.inference.plugins.module_utils._render import generation, units
-from ansible_collections.llmops.inference.plugins.module_utils._render.engine_config import check_engine_args
+from ansible_collections.llmops.inference.plugins.module_utils._render.engine_config import (
+    check_architecture,
+    check_engine_args,
+)
 from ansible_collections.llmops.inference.plugins.module_utils._service.ticket import Ticket
 from ansible_collections.llmops.inference.tests.unit import scene
 
@@ -269,3 +272,18 @@ def test_an_engine_gets_what_its_version_reads(version: str, visible: str, drain
     files = rendered_for(version)
     assert f"CUDA_VISIBLE_DEVICES={visible}" in files["services/medium/environment"].text
     assert ("shutdown-timeout" in config(files, "medium")) == drains
+
+
+def test_an_architecture_that_the_engine_does_not_run_is_refused_with_the_nearest() -> None:
+    (service,) = scene.parsed([scene.service("mini")])
+    engine = Engine(
+        "0.32.0", "vllm", "cuda", "/opt/vllm/0.32.0", frozenset(), architectures=frozenset({"Qwen3ForCausalLM"})
+    )
+    with pytest.raises(InferenceError, match="does not run the architecture 'Qwen9ForCausalLM' .nearest: Qwen3"):
+        check_architecture(service, "Qwen9ForCausalLM", engine)
+    check_architecture(service, "Qwen3ForCausalLM", engine)
+
+
+def test_without_a_record_of_architectures_none_is_refused() -> None:
+    (service,) = scene.parsed([scene.service("mini")])
+    check_architecture(service, "Qwen9ForCausalLM", Engine("0.32.0", "vllm", "cuda", "/opt/vllm", frozenset()))
