@@ -279,7 +279,7 @@ def test_an_architecture_that_the_engine_does_not_run_is_refused_with_the_neares
     engine = Engine(
         "0.32.0", "vllm", "cuda", "/opt/vllm/0.32.0", frozenset(), architectures=frozenset({"Qwen3ForCausalLM"})
     )
-    with pytest.raises(InferenceError, match="does not run the architecture 'Qwen9ForCausalLM' .nearest: Qwen3"):
+    with pytest.raises(InferenceError, match=r"does not run the architecture 'Qwen9ForCausalLM' .nearest: Qwen3"):
         check_architecture(service, "Qwen9ForCausalLM", engine)
     check_architecture(service, "Qwen3ForCausalLM", engine)
 
