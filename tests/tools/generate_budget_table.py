@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.llmops.inference.plugins.module_utils._plan.plan import (
-    INSIDE_SHARE,
-    OUTSIDE_SHARE,
     Plan,
     PlannedDevice,
 )
@@ -19,6 +17,9 @@ from ansible_collections.llmops.inference.plugins.module_utils._plan.shares impo
 from ansible_collections.llmops.inference.tests.tools.generated_parts import rewritten
 from ansible_collections.llmops.inference.tests.unit.scene import GIB, box, planned, reference_layout
 
+# Components of a plan, as its columns show them.
+OUTSIDE_SHARE = ("context", "nccl")
+INSIDE_SHARE = ("weights", "persistent", "transient", "graphs", "kv_cache")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "memory-budget.md"
 # GiB that CUDA has on cards that are sold as so many GB.
 CARDS = {24: 23.99, 48: 47.99, 80: 79.65, 141: 140.40}

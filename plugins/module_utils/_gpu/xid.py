@@ -21,7 +21,6 @@ FAILED = frozenset({46, 48, 62, 64, 79, 95, 110, 119, 120, 140, 143})
 DEGRADED = frozenset({63, 74, 92, 94, 109})
 #: The driver says which action it waits for, and that it no longer waits.
 RECOVERY = 154
-FALLEN_OFF = 79
 
 #: What of the kernel log this module reads, as journalctl's --grep takes it.
 PATTERN = "NVRM: (Xid|loading NVIDIA)"

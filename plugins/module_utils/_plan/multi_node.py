@@ -57,11 +57,6 @@ class MultiNode:
         return self.addresses[0]
 
     @property
-    def peers(self) -> tuple[str, ...]:
-        """The addresses of the other hosts."""
-        return tuple(address for rank, address in enumerate(self.addresses) if rank != self.node_rank)
-
-    @property
     def group_port(self) -> int:
         """Where each host tells the others how its part of the service is."""
         return self.master_port + 1

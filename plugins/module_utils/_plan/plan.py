@@ -24,14 +24,7 @@ SCHEMA = 1
 ACCELERATORS = ("cuda", "cpu")
 ON_OVERCOMMIT = ("refuse", "clamp")
 CALIBRATION = ("auto", "ignore")
-# 1: the share is not free on the device; 2: the share does not hold what the service needs.
-ENGINE_GATES = (1, 2)
-
-# Memory components of one service on one device, in the order in which the engine claims them.
 DEFAULT_BUDGET = 0.99  # of each device
-# The first two lie outside the engine's share (gate 1), the others inside it (gate 2).
-OUTSIDE_SHARE = ("context", "nccl")
-INSIDE_SHARE = ("weights", "persistent", "transient", "graphs", "kv_cache")
 
 
 @dataclass(frozen=True)
@@ -127,7 +120,8 @@ class PlannedDevice:
 class Refusal:
     """Why something cannot be, in the arithmetic that says so.
 
-    ``gate`` is the engine's own, at which it would stop (ENGINE_GATES); None where no engine would be asked.
+    ``gate`` is the engine's own, at which it would stop. 1: the share is not free on the device. 2: the
+    share does not hold what the service needs. None where no engine would be asked.
     ``nearest_fit`` has ``text`` for a reader, and the change as data: ``services`` (name -> layout keys to
     set) and ``settings``; it was planned and fits. None where no single change of the kinds tried helps.
     ``needed_bytes`` and ``available_bytes`` are of one device; None where it is not for want of bytes.
