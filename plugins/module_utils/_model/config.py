@@ -105,13 +105,20 @@ class Config:
         self.outer = {**config, **self.stated}
         self.architecture = self._architecture(self.outer)
         self.part_path = ".".join(name for name, _part in _text_parts(config))
-        merged = {**self._merged(config), **self.stated}
+        merged = {**self._without_patterns(self._merged(config)), **self.stated}
         defaults = _class_defaults(self.architecture)
         self.values: dict[str, Any] = {key: value for key, value in merged.items() if value is not None}
         self._read_spellings()
         # A field that is null, such as `"sliding_window": null`, is switched off and takes no default.
         off = {key for key, value in merged.items() if value is None and key in ("sliding_window", "q_lora_rank")}
         self.values = {**{key: value for key, value in defaults.items() if key not in off}, **self.values}
+
+    def _without_patterns(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Leave out lists with an entry per layer where a user states another number of layers than the file."""
+        layers, stated = as_integer(values.get("num_hidden_layers")), self.stated.get("num_hidden_layers")
+        if layers is None or stated is None or as_integer(stated) == layers:
+            return dict(values)
+        return {key: value for key, value in values.items() if not (isinstance(value, list) and len(value) == layers)}
 
     def __contains__(self, key: str) -> bool:
         return key in self.values

@@ -251,3 +251,22 @@ def test_expressions_that_leave_modules_out_are_understood(expression: str) -> N
 
 
 EIGHT_BITS = {"group_0": {"targets": ["Linear"], "weights": {"num_bits": 8, "type": "float", "strategy": "channel"}}}
+
+PLAIN_CONFIG = {
+    "architectures": ["Qwen3ForCausalLM"],
+    "hidden_size": 64,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "intermediate_size": 128,
+    "vocab_size": 512,
+    "max_position_embeddings": 4096,
+    "dtype": "bfloat16",
+}
+
+
+def test_a_pattern_of_the_file_goes_where_another_number_of_layers_is_stated() -> None:
+    file = {**PLAIN_CONFIG, "num_hidden_layers": 2, "layer_types": ["full_attention"] * 2}
+    assert Geometry.from_config(file, "config.json", None, {"num_hidden_layers": 64}).num_hidden_layers == 64
+    with pytest.raises(InferenceError, match="layer_types has 2 entries for 3 layers"):
+        Geometry.from_config({**file, "num_hidden_layers": 3}, "config.json")
