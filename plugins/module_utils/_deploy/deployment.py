@@ -183,8 +183,11 @@ class Deployment:
         Every step that can be left out for a while is tried, and its failure told: a disk that is full or broken must
         not keep what served from serving. Only without its configuration in place is nothing started.
         """
-        before = self._origin(transaction)
         problems: list[str] = []
+        try:
+            before = _insisted(lambda: self._origin(transaction))
+        except OSError as error:
+            return {"rolled_back_to": transaction.before, "rollback_problem": str(error)}
         outcome: dict[str, object] = {"rolled_back_to": before}
         if before != transaction.after:
             self._report("host", f"rolling back to {'nothing' if before is None else f'generation {before}'}")
@@ -202,7 +205,9 @@ class Deployment:
             if before is not None:
                 self._systemd.start(again.touched)
                 self._systemd.watch(watched(files))
-            problems += _tried(self.record.close)
+            # With something left over the record stays, so that the next run, or the next boot, rolls back again.
+            if not problems:
+                problems += _tried(self.record.close)
             if wait:
                 self._await(again.touched, cursor)
         except (InferenceError, OSError) as error:
@@ -215,7 +220,7 @@ class Deployment:
 
         Raises InferenceError or OSError where its configuration cannot be put in place.
         """
-        before = self._origin(transaction)
+        before = _insisted(lambda: self._origin(transaction))
         files = _insisted(lambda: self.store.read(before))
         if before is not None:
             _insisted(lambda: self._links.add(files))
@@ -319,7 +324,7 @@ def _insisted(step: Callable[[], _T]) -> _T:
 def _tried(step: Callable[[], object]) -> list[str]:
     """Take a step of a rollback that can be left out, and return why it failed, if it did."""
     try:
-        step()
+        _insisted(step)
     except (InferenceError, OSError) as error:
         return [str(error)]
     return []

@@ -14,6 +14,8 @@ import contextlib
 import os
 import secrets
 import shutil
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from .. import _files
@@ -86,10 +88,10 @@ class GenerationStore:
         """
         if number is None:
             return {}
-        files = {}
-        for path in sorted(self.path(number).rglob("*")):
-            name = str(path.relative_to(self.path(number)))
-            if path.is_file() and name != MANIFEST_FILE:
+        base, files = self.path(number), {}
+        for path in sorted(_regular_files(base)):
+            name = str(path.relative_to(base))
+            if name != MANIFEST_FILE:
                 secret = path.stat().st_mode & 0o077 == 0
                 files[name] = File(path.read_text(errors="replace"), secret)
         return files
@@ -223,3 +225,20 @@ class GenerationStore:
 
 def _target(number: int) -> str:
     return f"generations/{number}"
+
+
+def _regular_files(base: Path) -> Iterator[Path]:
+    """Yield every regular file below ``base``, none where it is absent.
+
+    Raises OSError where the disk does not tell: a generation read in part would stop the services of the rest.
+    """
+
+    def fail(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    for directory, _directories, names in os.walk(base, onerror=fail):
+        for name in names:
+            path = Path(directory, name)
+            if stat.S_ISREG(path.lstat().st_mode):
+                yield path
