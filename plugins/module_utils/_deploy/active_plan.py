@@ -41,5 +41,5 @@ def plan_of_this_host(digest: str, paths: Paths | None = None) -> Plan | None:
             return None
         store = GenerationStore(places.config_root, ours.path(base).stat().st_gid)
         return plan_that_stays(store, TransactionRecord(places.transaction), digest)
-    except OSError:
+    except (OSError, InferenceError):
         return None
