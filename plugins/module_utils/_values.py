@@ -9,6 +9,7 @@ came and says what is wrong with it in one line, so that its callers stay about 
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import math
 import re
@@ -141,6 +142,14 @@ def is_json(value: Any) -> bool:
     except (TypeError, ValueError, RecursionError):
         return False
     return True
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address, or the name localhost, is reached from its own machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def printable(text: str) -> bool:

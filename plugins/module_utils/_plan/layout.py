@@ -20,7 +20,7 @@ from typing import Any
 
 from .._errors import InferenceError
 from .._service.watchdog import Watchdog
-from .._values import Fields, Problems, as_flag, as_integer, as_number, shown
+from .._values import Fields, Problems, as_flag, as_integer, as_number, is_loopback, shown
 from .engine_options import parse_engine_args, parse_environment
 from .multi_node import MultiNode, parse_multi_node
 
@@ -230,8 +230,7 @@ def _check_multi_node(fields: Fields, host: str, allow_from: tuple[str, ...], pr
     """Report what a service on several hosts cannot have: its hosts talk to each other without any authentication."""
     if fields.flag("socket"):
         problems.add("a service on several hosts needs the network; state a port instead of `socket: true`.")
-    address = _address(host)
-    if not allow_from and not (address.is_loopback if address else host == "localhost"):
+    if not allow_from and not is_loopback(host):
         problems.add(
             f"host {shown(host)} is reached by anybody, and so would be the ports over which its hosts trust each "
             "other: state who asks it as allow_from, or listen on 127.0.0.1."

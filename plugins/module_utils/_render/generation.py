@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,6 +35,7 @@ from .._plan.multi_node import MultiNode
 from .._plan.plan import Plan, PlannedService
 from .._service.group import Group
 from .._service.ticket import Ticket
+from .._values import is_loopback
 from . import engine_config, quadlet
 from . import ray as ray_units
 from . import units as unit_files
@@ -198,15 +198,8 @@ def _peers(service: Service) -> Sequence[str] | None:
     """Who may reach a service beside loopback; its own address is there for the host's own checks of it."""
     nodes = service.multi_node
     if nodes:
-        outside = nodes.leads and not _is_loopback(service.host)  # which only who has said allow_from may have
+        outside = nodes.leads and not is_loopback(service.host)  # which only who has said allow_from may have
         return list(dict.fromkeys([*nodes.addresses, *([service.host, *service.allow_from] if outside else [])]))
-    if _is_loopback(service.host):
+    if is_loopback(service.host):
         return []
     return [service.host, *service.allow_from] if service.allow_from else None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

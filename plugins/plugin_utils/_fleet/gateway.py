@@ -12,13 +12,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote
 
 from ansible_collections.llmops.inference.plugins.module_utils._errors import InferenceError
 from ansible_collections.llmops.inference.plugins.module_utils._plan.layout import DEFAULT_MAX_NUM_SEQS
-from ansible_collections.llmops.inference.plugins.module_utils._values import as_integer, shown
+from ansible_collections.llmops.inference.plugins.module_utils._values import as_integer, is_loopback, shown
 from ansible_collections.llmops.inference.plugins.plugin_utils._fleet.layout import layout_of, leads
 
 # What needs no quoting in HAProxy's configuration, in a URL's path or in JSON; names of models on hubs are of these.
@@ -70,7 +69,7 @@ def _service_of(
         )
     elif address in EVERY_ADDRESS:
         address = "127.0.0.1" if host == gateway else str(variables.get("ansible_host") or host)
-    elif host != gateway and _is_loopback(address):
+    elif host != gateway and is_loopback(address):
         problems.append(
             f"service {service.get('name')} of {host} listens on {address}, which {gateway} cannot reach: state as its "
             "host an address of its machine, and as its allow_from that of the gateway."
@@ -189,13 +188,6 @@ def keys_of(
         found.append({"name": name, "sha256": digest, **limits})
     _raise(problems)
     return found
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"
 
 
 def _raise(problems: Sequence[str]) -> None:
